@@ -1,0 +1,112 @@
+// One connection: its phase, its queues, its deadlines. 152 bytes, slots in one array that is touched lazily.
+//
+// Owner: its reactor; a slot is the number of the socket. No thread but the reactor's.
+//
+//   HANDSHAKE --request--> OPEN --our close--> CLOSING --peer's close--> FLUSHING --sent--> ENDED
+//       |                    |--peer's close (answered)----------------------^               ^
+//       |                    |--protocol error---v                                           |
+//       |--refused-----------------------> REFUSING --sent--> LINGERING --end or deadline----|
+//   and from every phase to ENDED when the socket fails or a deadline passes; then RELEASED until the
+//   backend has closed the socket, and FREE.
+//
+//   an id is valid from OPENED until its CLOSED event is handed out, with which the generation moves on
+//   armed timer => it fires no later than the earliest deadline
+#ifndef GW_CONN_H
+#define GW_CONN_H
+
+#include <stdint.h>
+
+#include "gw_gateway.h"
+#include "gw_message.h"
+#include "gw_outbound.h"
+#include "gw_timer.h"
+#include "gw_ws.h"
+
+enum gw_phase {
+    GW_PHASE_FREE,
+    GW_PHASE_HANDSHAKE,
+    GW_PHASE_OPEN,
+    GW_PHASE_CLOSING,     // our close frame is queued; messages that still arrive are dropped
+    GW_PHASE_FLUSHING,    // both close frames are written: what is queued leaves, then the socket ends
+    GW_PHASE_REFUSING,    // the last words are queued: a refusal, or the close frame of a failure
+    GW_PHASE_LINGERING,   // and sent. Input is dropped until the peer ends, or a reset would destroy them
+    GW_PHASE_ENDED,
+    GW_PHASE_RELEASED,
+};
+
+enum gw_conn_flags {
+    GW_CONN_READY = 1,            // in the reactor's list
+    GW_CONN_DIRTY = 2,            // in the reactor's list
+    GW_CONN_SENDING = 4,
+    GW_CONN_OPENED = 8,           // OPENED was handed out, so CLOSED must be
+    GW_CONN_PAUSED = 16,          // its peer does not take what we send, so its messages wait
+    GW_CONN_PEER_ENDED = 32,      // nothing more arrives
+    GW_CONN_WANTS_WRITABLE = 64,  // a send was refused
+    GW_CONN_WRITABLE = 128,       // and may be tried again: the event is due
+    GW_CONN_STARVED = 256,        // refused for want of buffers, with nothing under way that would end it
+    GW_CONN_MUTED = 512,          // receiving is off, from a pause until all that came before is decoded
+};
+
+struct gw_conn {
+    uint32_t generation;
+    uint16_t flags;
+    uint16_t close_code;          // 0 until either side names one
+    uint32_t input_first, input_last;   // receive buffers not yet decoded, GW_NO_BUFFER
+    struct gw_buf *held;          // input older than that, copied off the receive ring while it had to wait
+    struct gw_outbound out;
+    uint32_t active_tick;         // of the last receive
+    uint32_t progress_tick;       // of the send under way: when it began or last moved
+    uint32_t since_tick;          // of the present phase
+    uint32_t timer_tick;          // for which the timer was armed
+    struct gw_timer timer;
+    uint32_t idle_ticks;          // 0: never
+    uint8_t phase;                // enum gw_phase
+    struct gw_message message;    // in the handshake: the request, while it arrives in pieces
+    struct gw_ws_decoder decoder;
+};
+#define GW_NO_BUFFER UINT32_MAX
+
+_Static_assert(sizeof(struct gw_conn) <= 152, "an idle connection is to stay small");
+
+struct gw_reactor;
+
+// What the backend reports.
+void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn);
+void gw_conn_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes);
+void gw_conn_input_ended(struct gw_reactor *r, struct gw_conn *conn);
+void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result);
+void gw_conn_released(struct gw_reactor *r, struct gw_conn *conn);
+void gw_conn_timer_fired(struct gw_reactor *r, struct gw_conn *conn);
+
+// Hands what is queued to the backend, or moves on when there is nothing left to send.
+void gw_conn_flush(struct gw_reactor *r, struct gw_conn *conn);
+
+// Hands out events and decodes input until nothing is left to do (0), or more remains than this turn takes (1).
+int gw_conn_advance(struct gw_reactor *r, struct gw_conn *conn);
+
+// Transitions. open: the request was answered with 101. begin_close: queue our close frame and wait for the
+// peer's. answer_close: queue the answer to the peer's. fail: queue a close frame as our last words. refuse: what
+// is queued are our last words. end: at once.
+void gw_conn_open(struct gw_reactor *r, struct gw_conn *conn);
+void gw_conn_begin_close(struct gw_reactor *r, struct gw_conn *conn, uint16_t code, const char *reason, size_t bytes);
+void gw_conn_answer_close(struct gw_reactor *r, struct gw_conn *conn, uint16_t code);
+void gw_conn_fail(struct gw_reactor *r, struct gw_conn *conn, uint16_t code);
+void gw_conn_refuse(struct gw_reactor *r, struct gw_conn *conn);
+void gw_conn_end(struct gw_reactor *r, struct gw_conn *conn);
+
+// A send was refused for want of buffers: its writable event comes by the timer.
+void gw_conn_starve(struct gw_reactor *r, struct gw_conn *conn);
+void gw_conn_set_idle_ticks(struct gw_reactor *r, struct gw_conn *conn, uint32_t ticks);
+
+// gw_inbound.c: decodes input while the phase takes it; 1 when more remains for a later turn.
+int gw_inbound_decode(struct gw_reactor *r, struct gw_conn *conn);
+// Moves input that has to wait off the receive ring, which others need; without a buffer for it the connection
+// is failed.
+void gw_inbound_hold(struct gw_reactor *r, struct gw_conn *conn);
+void gw_inbound_drop(struct gw_reactor *r, struct gw_conn *conn);
+void gw_inbound_unmute(struct gw_reactor *r, struct gw_conn *conn);
+static inline int gw_inbound_is_empty(const struct gw_conn *conn) {
+    return conn->held == NULL && conn->input_first == GW_NO_BUFFER;
+}
+
+#endif

@@ -1,0 +1,93 @@
+// A connection's outbound queue: encoded frames in counted buffers, waiting for the socket.
+//
+// Small frames are appended to the last buffer while it has room, so that what a turn queues leaves in one
+// send. A frame that many connections share is queued by reference; a small one behind others is copied
+// instead, because a reference costs an iovec and more.
+//
+// Owner: one connection; references come from its reactor's slab. No thread but the reactor's.
+//   bytes = sum of the lengths of all queued buffers - offset: what the peer has not taken yet
+//   offset < length of the first buffer
+//   bytes = 0 <=> first = NULL: an idle connection holds no buffer
+//   a buffer in the queue has one holder, the queue; it grows behind its end only: a send under way reads the rest
+// The bound is the caller's, who checks bytes before it appends.
+#ifndef GW_OUTBOUND_H
+#define GW_OUTBOUND_H
+
+#include <string.h>
+#include <sys/uio.h>
+
+#include "gw_gateway.h"
+#include "gw_pool.h"
+#include "gw_ws.h"
+
+// Stands in a queue for a buffer that others hold too: the same bytes, no room, a link of its own.
+struct gw_reference {
+    struct gw_buf buf;     // size_class is GW_REFERENCE_CLASS
+    struct gw_buf *of;
+};
+enum { GW_REFERENCE_CLASS = 255 };
+
+// Every reference of a reactor, reserved at start.
+struct gw_reference_slab {
+    struct gw_pool *pool;
+    struct gw_reference *references;
+    struct gw_buf *free;       // those given back
+    uint32_t references_max;
+    uint32_t touched;          // references below this have been used at least once
+};
+
+struct gw_outbound {
+    struct gw_buf *first, *last;
+    struct gw_buf *pong;   // the latest pong, encoded, while the queue is too long to take it
+    uint32_t offset;       // bytes of the first buffer that the peer has taken
+    uint32_t bytes;
+};
+
+int gw_reference_slab_init(struct gw_reference_slab *slab, struct gw_pool *pool, uint32_t references_max);
+void gw_reference_slab_deinit(struct gw_reference_slab *slab);
+
+void gw_outbound_clear(struct gw_outbound *out, struct gw_reference_slab *slab);
+
+// Room for exactly bytes at the queue's end, which the caller fills; NULL: no buffer is free.
+uint8_t *gw_outbound_extend(struct gw_outbound *out, struct gw_reference_slab *slab, uint32_t bytes);
+
+// The same without asking the pool; NULL: the last buffer has no such room.
+static inline uint8_t *gw_outbound_extend_last(struct gw_outbound *out, uint32_t bytes) {
+    struct gw_buf *last = out->last;
+    if (last == NULL || gw_buf_room(last) < bytes) {
+        return NULL;
+    }
+    uint8_t *room = last->data + last->end;
+    last->end += bytes;
+    out->bytes += bytes;
+    return room;
+}
+
+// 0 or GW_ENOBUFS.
+static inline int gw_outbound_append_frame(struct gw_outbound *out, struct gw_reference_slab *slab,
+                                           enum gw_ws_opcode opcode, const uint8_t *payload, uint32_t length) {
+    uint8_t *room = gw_outbound_extend(out, slab, (uint32_t)gw_ws_header_bytes(length) + length);
+    if (room == NULL) {
+        return GW_ENOBUFS;
+    }
+    room += gw_ws_encode_header(room, opcode, length);
+    if (length > 0) {
+        memcpy(room, payload, length);
+    }
+    return 0;
+}
+int gw_outbound_append_bytes(struct gw_outbound *out, struct gw_reference_slab *slab, const void *data,
+                             uint32_t length);
+int gw_outbound_append_shared(struct gw_outbound *out, struct gw_reference_slab *slab, struct gw_buf *buf);
+
+// Keeps one pong outside the queue, in the place of an earlier one (RFC 6455 section 5.5.3 allows to answer
+// only the latest ping), and later moves it into the queue. Holding does nothing when no buffer is free.
+void gw_outbound_hold_pong(struct gw_outbound *out, struct gw_reference_slab *slab, const uint8_t *payload,
+                           uint32_t length);
+void gw_outbound_queue_pong(struct gw_outbound *out);
+
+// What to send next, in at most max pieces; returns their number. The bytes stay queued until consumed.
+unsigned gw_outbound_peek(const struct gw_outbound *out, struct iovec *iov, unsigned max);
+void gw_outbound_consume(struct gw_outbound *out, struct gw_reference_slab *slab, uint32_t bytes);
+
+#endif

@@ -1,0 +1,290 @@
+// The reactor: its creation, and the turn that everything else is called from.
+#include "gw_reactor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "gw_io_uring.h"
+
+// The turn.
+
+static void gw_turn_release_bufs(struct gw_reactor *r) {
+    while (r->spent_bufs != NULL) {
+        struct gw_buf *buf = r->spent_bufs;
+        r->spent_bufs = buf->next;
+        buf->next = NULL;
+        gw_buf_release(r->pool, buf);
+    }
+}
+
+// What the last turn's events pointed to is free again.
+static void gw_turn_release(struct gw_reactor *r) {
+    unsigned returned = 0;
+    for (uint32_t i = 0; i < r->spent_count; i++) {
+        struct gw_received *received = &r->received[r->spent[i]];
+        received->held = 0;
+        if (received->leases == 0) {
+            r->spent[returned++] = r->spent[i];
+        }
+    }
+    if (returned > 0) {
+        gw_io_buffers_return(r->io, r->spent, returned);
+    }
+    r->spent_count = 0;
+    gw_turn_release_bufs(r);
+    r->events_count = 0;
+}
+
+static void gw_turn_flush(struct gw_reactor *r) {
+    for (uint32_t i = 0; i < r->dirty_count; i++) {
+        gw_conn_flush(r, &r->conns[r->dirty[i]]);
+    }
+    r->dirty_count = 0;
+}
+
+static void gw_turn_handle(struct gw_reactor *r, const struct gw_io_event *event) {
+    if (event->kind == GW_IO_ACCEPT_FAILED) {
+        r->accept_resting = 1;
+        r->accept_retry = r->now + gw_deadline_ticks(GW_ACCEPT_RETRY_MS);
+        return;
+    }
+    struct gw_conn *conn = &r->conns[event->socket];
+    switch (event->kind) {
+    case GW_IO_RECEIVED:
+        gw_conn_received(r, conn, event->buffer, event->bytes);
+        break;
+    case GW_IO_SENT:
+        gw_conn_sent(r, conn, event->result);
+        break;
+    case GW_IO_ACCEPTED:
+        gw_conn_accepted(r, conn);
+        break;
+    case GW_IO_ENDED:
+        gw_conn_input_ended(r, conn);
+        break;
+    case GW_IO_CLOSED:
+        gw_conn_released(r, conn);
+        // Whatever accepting lacked, a connection less may have freed it.
+        r->accept_retry = r->now;
+        break;
+    }
+}
+
+static void gw_turn_tick(struct gw_reactor *r) {
+    r->now = (uint32_t)(gw_io_now_ms(r->io) / GW_TIMER_TICK_MS);
+}
+
+static void gw_turn_expire(struct gw_reactor *r) {
+    uint32_t slot;
+    while ((slot = gw_wheel_expire(&r->wheel, r->now)) != GW_TIMER_NONE) {
+        gw_conn_timer_fired(r, &r->conns[slot]);
+    }
+    if (r->accept_resting && !gw_tick_before(r->now, r->accept_retry)) {
+        r->accept_resting = 0;
+        gw_io_accept_resume(r->io);
+    }
+}
+
+// First come, first served; who has more than this turn takes goes behind those who wait.
+static void gw_turn_advance(struct gw_reactor *r) {
+    const uint32_t count = r->ready_count;
+    uint32_t done = 0;
+    while (done < count && gw_reactor_has_room(r)) {
+        const uint32_t slot = r->ready[done++];
+        struct gw_conn *conn = &r->conns[slot];
+        if (gw_conn_advance(r, conn)) {
+            r->ready[r->ready_count++] = slot;
+        } else {
+            conn->flags &= (uint16_t)~GW_CONN_READY;
+        }
+    }
+    r->ready_count -= done;
+    memmove(r->ready, r->ready + done, r->ready_count * sizeof *r->ready);
+}
+
+// At most the caller's timeout, at most until the next deadline, and not at all while anybody is ready.
+static uint64_t gw_turn_timeout(const struct gw_reactor *r, uint64_t timeout_ns) {
+    if (timeout_ns == 0 || r->ready_count > 0) {
+        return 0;
+    }
+    uint32_t tick;
+    int waits = gw_wheel_next(&r->wheel, &tick);
+    if (r->accept_resting && (!waits || gw_tick_before(r->accept_retry, tick))) {
+        tick = r->accept_retry;
+        waits = 1;
+    }
+    if (!waits) {
+        return timeout_ns;
+    }
+    const int32_t ticks = (int32_t)(tick - r->now);
+    const uint64_t until_ns = ticks <= 0 ? 0 : (uint64_t)ticks * GW_TIMER_TICK_MS * 1000000u;
+    return until_ns < timeout_ns ? until_ns : timeout_ns;
+}
+
+int gw_reactor_turn(struct gw_reactor *r, uint64_t timeout_ns, const struct gw_event **events) {
+    *events = r->events;
+    gw_turn_release(r);
+    gw_turn_tick(r);
+    gw_turn_flush(r);
+    const int count = gw_io_turn(r->io, gw_turn_timeout(r, timeout_ns), r->io_events, GW_IO_EVENTS);
+    if (count < 0) {
+        return count;
+    }
+    r->stats.turns++;
+    gw_turn_tick(r);
+    for (int i = 0; i < count; i++) {
+        gw_turn_handle(r, &r->io_events[i]);
+    }
+    gw_turn_expire(r);
+    gw_turn_advance(r);
+    return (int)r->events_count;
+}
+
+void gw_reactor_wake(struct gw_reactor *r) { gw_io_wake(r->io); }
+
+int gw_reactor_listen(struct gw_reactor *r, const char *address, uint16_t port, int shared) {
+    return gw_io_listen(r->io, address, port, shared);
+}
+
+void gw_reactor_stop_listening(struct gw_reactor *r) { gw_io_stop_listening(r->io); }
+
+// Life.
+
+static uint64_t gw_reactor_arrays_bytes(const struct gw_reactor *r) {
+    return r->events_max * (sizeof *r->events + sizeof *r->event_bufs)
+         + r->io->receive_buffers * (sizeof *r->received + sizeof *r->spent)
+         + GW_IO_EVENTS * sizeof *r->io_events;
+}
+
+void gw_reactor_stats(const struct gw_reactor *r, struct gw_stats *stats) {
+    struct gw_io_stats io;
+    gw_io_read_stats(r->io, &io);
+    *stats = r->stats;
+    stats->syscalls = io.syscalls;
+    stats->receive_starved = io.receive_starved;
+    stats->connections = stats->accepted - stats->closed;
+    stats->pool_bytes = gw_pool_held_bytes(r->pool);
+    stats->core_bytes = sizeof *r + gw_reactor_arrays_bytes(r) + io.bytes
+                      + r->slots_touched * (sizeof *r->conns + 3 * sizeof *r->ready)
+                      + r->references.touched * sizeof *r->references.references;
+}
+
+// The backend goes first: until then the kernel may read what is queued and write to the receive buffers.
+static void gw_reactor_free(struct gw_reactor *r) {
+    gw_io_destroy(r->io);
+    for (uint32_t slot = 0; slot < r->slots_touched; slot++) {
+        struct gw_conn *conn = &r->conns[slot];
+        if (conn->phase != GW_PHASE_FREE) {
+            gw_outbound_clear(&conn->out, &r->references);
+            gw_inbound_drop(r, conn);
+            gw_message_deinit(&conn->message, r->pool);
+            gw_ws_decoder_deinit(&conn->decoder, r->pool);
+        }
+    }
+    gw_turn_release_bufs(r);
+    if (r->references.references != NULL) {
+        gw_reference_slab_deinit(&r->references);
+    }
+    if (r->pool != NULL) {
+        gw_pool_destroy(r->pool);
+    }
+    if (r->conns != NULL) {
+        munmap(r->conns, r->connections_max * sizeof *r->conns);
+    }
+    gw_config_free_policy(&r->policy);
+    free(r->received);
+    free(r->events);
+    free(r->ready);
+    free(r->dirty);
+    free(r->spent);
+    free(r->event_bufs);
+    free(r->io_events);
+    free(r);
+}
+
+static int gw_reactor_allocate(struct gw_reactor *r, const struct gw_config *config) {
+    void *conns = mmap(NULL, r->connections_max * sizeof *r->conns, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    r->conns = conns == MAP_FAILED ? NULL : conns;
+    r->received = calloc(config->receive_buffers, sizeof *r->received);
+    r->spent = calloc(config->receive_buffers, sizeof *r->spent);
+    r->events = calloc(r->events_max, sizeof *r->events);
+    r->event_bufs = calloc(r->events_max, sizeof *r->event_bufs);
+    r->ready = calloc(2 * (size_t)r->connections_max, sizeof *r->ready);   // the walk appends while it reads
+    r->dirty = calloc(r->connections_max, sizeof *r->dirty);
+    r->io_events = calloc(GW_IO_EVENTS, sizeof *r->io_events);
+    if (r->conns == NULL || r->received == NULL || r->spent == NULL || r->events == NULL || r->event_bufs == NULL
+        || r->ready == NULL || r->dirty == NULL || r->io_events == NULL) {
+        return -ENOMEM;
+    }
+    // A gathered message and a frame to send are each whole in one buffer, and so are the longest request and
+    // what a receive brought.
+    uint32_t buffer_bytes = config->message_bytes_max + GW_WS_SERVER_HEADER_BYTES_MAX;
+    buffer_bytes = buffer_bytes > GW_REQUEST_BYTES_MAX ? buffer_bytes : GW_REQUEST_BYTES_MAX;
+    buffer_bytes = buffer_bytes > config->receive_buffer_bytes ? buffer_bytes : config->receive_buffer_bytes;
+    const int error = gw_pool_create(config->pool_bytes_max, buffer_bytes, &r->pool);
+    if (error != 0) {
+        return error;
+    }
+    // Small frames share buffers, so a reference stands for some 500 bytes queued, or for all that a connection
+    // has queued: the sum lets each hold a few, and the slow ones many.
+    return gw_reference_slab_init(&r->references, r->pool, (1u << 16) + 4 * r->connections_max);
+}
+
+int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struct gw_reactor **reactor) {
+    struct gw_reactor *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        gw_io_destroy(io);
+        return -ENOMEM;
+    }
+    r->io = io;
+    r->connections_max = config->connections_max;
+    r->events_max = config->batch_events_max;
+    r->outbound_bytes_max = config->outbound_bytes_max;
+    r->outbound_pause = config->outbound_bytes_max / 2;
+    r->outbound_resume = config->outbound_bytes_max / 4;
+    r->handshake_ticks = gw_deadline_ticks(config->handshake_ms);
+    r->stall_ticks = gw_deadline_ticks(config->write_stall_ms);
+    r->close_ticks = gw_deadline_ticks(config->close_ms);
+    r->idle_ticks = gw_deadline_ticks(config->idle_ms);
+    r->idle_code = config->idle_code;
+    int error = gw_reactor_allocate(r, config);
+    if (error == 0) {
+        error = gw_config_copy_policy(config, &r->policy);
+    }
+    if (error != 0) {
+        gw_reactor_free(r);
+        return error;
+    }
+    r->codec = (struct gw_ws_config){
+        .message_bytes_max = config->message_bytes_max, .fragments_max = config->fragments_max, .pool = r->pool,
+    };
+    r->frame_payload_max = gw_pool_buffer_bytes_max(r->pool) - GW_WS_SERVER_HEADER_BYTES_MAX;
+    gw_turn_tick(r);
+    gw_wheel_init(&r->wheel, &r->conns->timer, sizeof *r->conns, r->now);
+    *reactor = r;
+    return 0;
+}
+
+int gw_reactor_create(const struct gw_config *config, struct gw_reactor **reactor) {
+    *reactor = NULL;
+    const int valid = gw_config_check(config);
+    if (valid != 0) {
+        return valid;
+    }
+    const struct gw_io_config io_config = {
+        .sockets_max = config->connections_max,
+        .receive_buffers = config->receive_buffers,
+        .receive_buffer_bytes = config->receive_buffer_bytes,
+    };
+    struct gw_io *io;
+    const int error = gw_io_uring_create(&io_config, &io);
+    return error != 0 ? error : gw_reactor_create_on(config, io, reactor);
+}
+
+void gw_reactor_destroy(struct gw_reactor *r) {
+    gw_reactor_free(r);
+}

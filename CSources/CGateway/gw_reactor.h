@@ -1,0 +1,131 @@
+// What the files of CGateway share: the reactor's insides. One frame's way through them:
+//
+//   gw_reactor.c   the turn: io events in, connections that have something to do are made ready, events out
+//   gw_inbound.c   receive buffers -> handshake -> codec -> gw_event
+//   gw_send.c      the caller's sends -> gw_outbound.c's queue
+//   gw_conn.c      a connection's phases and deadlines; the queue -> gw_io_send
+//   gw_lease.c     payloads kept past their turn
+//
+// Owner: whoever created it. Thread: the one that calls gw_reactor_turn. Every array is allocated at create.
+#ifndef GW_REACTOR_H
+#define GW_REACTOR_H
+
+#include "gw_conn.h"
+#include "gw_gateway.h"
+#include "gw_handshake.h"
+#include "gw_io.h"
+#include "gw_outbound.h"
+#include "gw_pool.h"
+#include "gw_timer.h"
+
+enum { GW_IO_EVENTS = 1024, GW_ACCEPT_RETRY_MS = 100 };
+
+// A receive buffer, while it is not the kernel's: held by an input queue or as spent, and by leases.
+struct gw_received {
+    uint32_t next;            // in the input queue
+    uint32_t start, end;      // bytes not yet decoded
+    uint16_t leases;
+    uint8_t held;
+};
+
+struct gw_reactor {
+    struct gw_io *io;
+    struct gw_pool *pool;
+    struct gw_conn *conns;
+    struct gw_received *received;
+    struct gw_reference_slab references;
+    struct gw_ws_config codec;
+
+    struct gw_event *events;       // this turn's
+    uint32_t events_count;
+    uint32_t events_max;
+
+    uint32_t *ready;               // slots with input to decode or an event to hand out, first come first served
+    uint32_t ready_count;
+    uint32_t *dirty;               // slots with bytes to send and no send under way
+    uint32_t dirty_count;
+    uint32_t *spent;               // receive buffers that go back to the kernel when the next turn begins
+    uint32_t spent_count;
+    struct gw_buf *spent_bufs;     // pool buffers that this turn's payloads lie in, released likewise
+    struct gw_buf **event_bufs;    // for each event with a lease: the pool buffer its payload lies in
+    uint32_t leased;               // receive buffers with a lease
+
+    uint32_t now;                  // tick of the turn
+    uint32_t frame_payload_max;    // what fits a buffer with its header
+    uint32_t outbound_bytes_max;
+    uint32_t outbound_pause;       // with this much queued a connection's messages wait
+    uint32_t outbound_resume;      // and go on at this
+    uint32_t handshake_ticks, stall_ticks, close_ticks, idle_ticks;
+    uint16_t idle_code;
+    uint32_t connections_max;
+    uint32_t slots_touched;        // slots below this have been used at least once
+    uint32_t accept_retry;         // tick; only while accept_resting
+    uint8_t accept_resting;
+
+    struct gw_handshake_policy policy;
+    struct gw_stats stats;
+    struct gw_io_event *io_events;
+    struct gw_wheel wheel;
+};
+
+// gw_reactor_create over a backend of the caller's choice, which the reactor then owns, in failure too. Its
+// receive buffers and sockets are those of config.
+int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struct gw_reactor **reactor);
+
+// gw_config.c. The policy owns copies of its strings; free it even after a failed copy, it starts zeroed.
+int gw_config_check(const struct gw_config *config);
+int gw_config_copy_policy(const struct gw_config *config, struct gw_handshake_policy *policy);
+void gw_config_free_policy(struct gw_handshake_policy *policy);
+
+// A deadline is never early: the present tick has begun already. 0 stays 0.
+static inline uint32_t gw_deadline_ticks(uint32_t ms) { return ms == 0 ? 0 : gw_ticks(ms) + 1; }
+
+static inline uint32_t gw_conn_slot(const struct gw_reactor *r, const struct gw_conn *conn) {
+    return (uint32_t)(conn - r->conns);
+}
+static inline gw_conn_id gw_conn_identity(const struct gw_reactor *r, const struct gw_conn *conn) {
+    return (gw_conn_id)conn->generation << 32 | gw_conn_slot(r, conn);
+}
+
+// Both lists hold a connection at most once; its flags know.
+static inline void gw_reactor_make_ready(struct gw_reactor *r, struct gw_conn *conn) {
+    if (!(conn->flags & GW_CONN_READY)) {
+        conn->flags |= GW_CONN_READY;
+        r->ready[r->ready_count++] = gw_conn_slot(r, conn);
+    }
+}
+static inline void gw_reactor_make_dirty(struct gw_reactor *r, struct gw_conn *conn) {
+    if (!(conn->flags & (GW_CONN_DIRTY | GW_CONN_SENDING))) {
+        conn->flags |= GW_CONN_DIRTY;
+        r->dirty[r->dirty_count++] = gw_conn_slot(r, conn);
+    }
+}
+
+static inline int gw_reactor_has_room(const struct gw_reactor *r) { return r->events_count < r->events_max; }
+
+static inline struct gw_event *gw_reactor_push_event(struct gw_reactor *r, gw_conn_id id, uint8_t kind,
+                                                     uint8_t opcode) {
+    struct gw_event *event = &r->events[r->events_count++];
+    *event = (struct gw_event){ .conn = id, .kind = kind, .opcode = opcode };
+    return event;
+}
+
+static inline uint8_t *gw_received_data(const struct gw_reactor *r, uint32_t buffer) {
+    return r->io->receive_memory + (size_t)buffer * r->io->receive_buffer_bytes;
+}
+// The buffer may still be read by this turn's events.
+static inline void gw_reactor_spend(struct gw_reactor *r, uint32_t buffer) {
+    r->spent[r->spent_count++] = buffer;
+}
+// Takes over a count of a pool buffer, which stands in no other list.
+static inline void gw_reactor_spend_buf(struct gw_reactor *r, struct gw_buf *buf) {
+    buf->next = r->spent_bufs;
+    r->spent_bufs = buf;
+}
+// Remembers the pool buffer that the latest event's payload lies in.
+static inline void gw_reactor_lie_in(struct gw_reactor *r, struct gw_event *event, struct gw_buf *buf) {
+    r->event_bufs[r->events_count - 1] = buf;
+    event->lease = (uint16_t)r->events_count;
+}
+
+#endif

@@ -1,0 +1,173 @@
+// What the caller sends: messages, frames shared by many connections, close frames. Everything is queued here
+// and leaves with the next turn, in one send a connection.
+#include <string.h>
+
+#include "gw_reactor.h"
+
+static struct gw_conn *gw_conn_find(struct gw_reactor *r, gw_conn_id id) {
+    const uint32_t slot = (uint32_t)id;
+    if (slot >= r->connections_max) {
+        return NULL;
+    }
+    struct gw_conn *conn = &r->conns[slot];
+    return conn->generation == id >> 32 && (conn->flags & GW_CONN_OPENED) ? conn : NULL;
+}
+
+// The caller is told GW_EVENT_WRITABLE: by the send under way when it drains the queue, else by a short timer,
+// because nobody tells when the pool has a buffer again.
+static int gw_conn_refuse_send(struct gw_reactor *r, struct gw_conn *conn, int error) {
+    conn->flags |= GW_CONN_WANTS_WRITABLE;
+    if (error == GW_ENOBUFS) {
+        gw_conn_starve(r, conn);
+    }
+    return error;
+}
+
+static int gw_conn_queue_full(const struct gw_reactor *r, const struct gw_conn *conn) {
+    return conn->out.bytes >= r->outbound_bytes_max;
+}
+
+static int gw_send_done(struct gw_reactor *r, struct gw_conn *conn, int error) {
+    if (error != 0) {
+        return gw_conn_refuse_send(r, conn, error);
+    }
+    r->stats.messages_out++;
+    gw_reactor_make_dirty(r, conn);
+    return 0;
+}
+
+static int gw_frame_fits(const struct gw_reactor *r, uint64_t length) { return length <= r->frame_payload_max; }
+
+// Copies up to 125 bytes without a call; touches nothing beyond them.
+static inline void gw_copy_short(uint8_t *to, const uint8_t *from, uint32_t length) {
+    if (length >= 16) {
+        for (uint32_t at = 0; at + 16 < length; at += 16) {
+            memcpy(to + at, from + at, 16);
+        }
+        memcpy(to + length - 16, from + length - 16, 16);
+    } else if (length >= 8) {
+        uint64_t head, tail;
+        memcpy(&head, from, 8);
+        memcpy(&tail, from + length - 8, 8);
+        memcpy(to, &head, 8);
+        memcpy(to + length - 8, &tail, 8);
+    } else {
+        for (uint32_t at = 0; at < length; at++) {
+            to[at] = from[at];
+        }
+    }
+}
+
+// Whatever is not an everyday send: a refusal, a long message, a queue that needs a buffer.
+__attribute__((noinline))
+static int gw_conn_send_slow(struct gw_reactor *r, struct gw_conn *conn, enum gw_opcode opcode, const uint8_t *data,
+                             uint64_t length) {
+    if (conn->phase != GW_PHASE_OPEN) {
+        return GW_ECLOSING;
+    }
+    if (opcode != GW_TEXT && opcode != GW_BINARY) {
+        return GW_EINVAL;
+    }
+    if (!gw_frame_fits(r, length)) {
+        return GW_ETOOBIG;
+    }
+    if (gw_conn_queue_full(r, conn)) {
+        return gw_conn_refuse_send(r, conn, GW_EFULL);
+    }
+    return gw_send_done(r, conn, gw_outbound_append_frame(&conn->out, &r->references, (enum gw_ws_opcode)opcode, data,
+                                                          (uint32_t)length));
+}
+
+int gw_conn_send(struct gw_reactor *r, gw_conn_id id, enum gw_opcode opcode, const uint8_t *data, uint64_t length) {
+    struct gw_conn *conn = gw_conn_find(r, id);
+    if (conn == NULL) {
+        return GW_ENOCONN;
+    }
+    // A short message behind others of its turn, on the way that calls nothing.
+    if (conn->phase == GW_PHASE_OPEN && length <= GW_WS_CONTROL_BYTES_MAX && (opcode == GW_TEXT || opcode == GW_BINARY)
+        && !gw_conn_queue_full(r, conn)) {
+        uint8_t *room = gw_outbound_extend_last(&conn->out, 2 + (uint32_t)length);
+        if (room != NULL) {
+            room[0] = (uint8_t)(0x80 | opcode);
+            room[1] = (uint8_t)length;
+            gw_copy_short(room + 2, data, (uint32_t)length);
+            r->stats.messages_out++;
+            gw_reactor_make_dirty(r, conn);
+            return 0;
+        }
+    }
+    return gw_conn_send_slow(r, conn, opcode, data, length);
+}
+
+// A frame is nothing but the buffer it was encoded into.
+static struct gw_buf *gw_frame_buf(struct gw_frame *frame) { return (struct gw_buf *)frame; }
+
+int gw_frame_create(struct gw_reactor *r, enum gw_opcode opcode, const uint8_t *data, uint64_t length,
+                    struct gw_frame **frame) {
+    *frame = NULL;
+    if (opcode != GW_TEXT && opcode != GW_BINARY) {
+        return GW_EINVAL;
+    }
+    if (!gw_frame_fits(r, length)) {
+        return GW_ETOOBIG;
+    }
+    struct gw_buf *buf = gw_buf_acquire(r->pool, (uint32_t)(gw_ws_header_bytes(length) + length));
+    if (buf == NULL) {
+        return GW_ENOBUFS;
+    }
+    buf->end = (uint32_t)gw_ws_encode_header(buf->data, (enum gw_ws_opcode)opcode, length);
+    if (length > 0) {
+        memcpy(buf->data + buf->end, data, length);
+        buf->end += (uint32_t)length;
+    }
+    *frame = (struct gw_frame *)buf;
+    return 0;
+}
+
+int gw_conn_send_frame(struct gw_reactor *r, gw_conn_id id, struct gw_frame *frame) {
+    struct gw_conn *conn = gw_conn_find(r, id);
+    if (conn == NULL) {
+        return GW_ENOCONN;
+    }
+    if (conn->phase != GW_PHASE_OPEN) {
+        return GW_ECLOSING;
+    }
+    if (gw_conn_queue_full(r, conn)) {
+        return gw_conn_refuse_send(r, conn, GW_EFULL);
+    }
+    return gw_send_done(r, conn, gw_outbound_append_shared(&conn->out, &r->references, gw_frame_buf(frame)));
+}
+
+void gw_frame_release(struct gw_reactor *r, struct gw_frame *frame) {
+    gw_buf_release(r->pool, gw_frame_buf(frame));
+}
+
+// RFC 6455 section 7.4: what an endpoint may put into a close frame.
+static int gw_close_code_is_sendable(uint16_t code) {
+    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006)
+        || (code >= 3000 && code <= 4999);
+}
+
+int gw_conn_close(struct gw_reactor *r, gw_conn_id id, uint16_t code, const char *reason) {
+    struct gw_conn *conn = gw_conn_find(r, id);
+    if (conn == NULL) {
+        return GW_ENOCONN;
+    }
+    const size_t bytes = reason != NULL ? strlen(reason) : 0;
+    if (!gw_close_code_is_sendable(code) || bytes > GW_WS_CONTROL_BYTES_MAX - sizeof code) {
+        return GW_EINVAL;
+    }
+    if (conn->phase == GW_PHASE_OPEN) {
+        gw_conn_begin_close(r, conn, code, reason, bytes);
+    }
+    return 0;
+}
+
+int gw_conn_set_idle(struct gw_reactor *r, gw_conn_id id, uint32_t idle_ms) {
+    struct gw_conn *conn = gw_conn_find(r, id);
+    if (conn == NULL) {
+        return GW_ENOCONN;
+    }
+    gw_conn_set_idle_ticks(r, conn, gw_deadline_ticks(idle_ms));
+    return 0;
+}

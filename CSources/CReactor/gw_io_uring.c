@@ -1,0 +1,381 @@
+// The io_uring backend: its requests, their completions, the turn; gw_io.h says what a backend does.
+//
+// A socket's two long-lived requests are its multishot receive and at most one send. Both name the socket in
+// their user_data; a close waits until neither is under way, so that no completion of a former owner of the
+// number can arrive later, but for the close's own, which the generation tells apart.
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gw_uring.h"
+
+// Requests.
+
+static void gw_uring_submitted(struct gw_io_uring *u) {
+    u->stats.syscalls++;
+    if (io_uring_sq_ready(&u->ring) == 0) {
+        u->messages_used = 0;
+    }
+}
+
+// Only a kernel short of memory takes nothing, and that passes: a request is never dropped.
+void gw_uring_submit_early(struct gw_io_uring *u) {
+    while (io_uring_submit(&u->ring) < 0) {
+        u->stats.syscalls++;
+        sched_yield();
+    }
+    gw_uring_submitted(u);
+}
+
+// Its own completion is of no interest, and a target that has already completed is no error.
+void gw_uring_cancel(struct gw_io_uring *u, uint64_t user_data) {
+    struct io_uring_sqe *sqe = gw_uring_sqe(u);
+    io_uring_prep_cancel64(sqe, user_data, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = gw_request_pack(GW_QUIET, 0, 0);
+}
+
+static void gw_uring_receive_arm(struct gw_io_uring *u, uint32_t socket) {
+    struct gw_socket *s = &u->sockets[socket];
+    struct io_uring_sqe *sqe = gw_uring_sqe(u);
+    io_uring_prep_recv_multishot(sqe, (int)socket, NULL, 0, 0);
+    sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+    sqe->buf_group = GW_BUFFER_GROUP;
+    sqe->user_data = gw_request_pack(GW_RECEIVE, s->generation, socket);
+    s->flags |= GW_SOCKET_RECEIVING;
+}
+
+static void gw_uring_receive_start(struct gw_io *io, uint32_t socket) {
+    struct gw_io_uring *u = gw_uring(io);
+    struct gw_socket *s = &u->sockets[socket];
+    s->flags |= GW_SOCKET_WANTED;
+    if (!(s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_STARVED))) {
+        gw_uring_receive_arm(u, socket);
+    }
+}
+
+static void gw_uring_receive_pause(struct gw_io *io, uint32_t socket) {
+    struct gw_io_uring *u = gw_uring(io);
+    struct gw_socket *s = &u->sockets[socket];
+    s->flags &= (uint8_t)~GW_SOCKET_WANTED;
+    if ((s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_PAUSING)) == GW_SOCKET_RECEIVING) {
+        s->flags |= GW_SOCKET_PAUSING;
+        gw_uring_cancel(u, gw_request_pack(GW_RECEIVE, s->generation, socket));
+    }
+}
+
+void gw_uring_buffers_return(struct gw_io *io, const uint32_t *buffers, unsigned count) {
+    struct gw_io_uring *u = gw_uring(io);
+    const int mask = io_uring_buf_ring_mask(io->receive_buffers);
+    for (unsigned i = 0; i < count; i++) {
+        io_uring_buf_ring_add(u->buffers, io->receive_memory + (size_t)buffers[i] * io->receive_buffer_bytes,
+                              io->receive_buffer_bytes, (unsigned short)buffers[i], mask, (int)i);
+    }
+    io_uring_buf_ring_advance(u->buffers, (int)count);
+    u->buffers_free += count;
+    assert(u->buffers_free <= io->receive_buffers);
+}
+
+static void gw_uring_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, unsigned count) {
+    struct gw_io_uring *u = gw_uring(io);
+    struct gw_socket *s = &u->sockets[socket];
+    assert(count >= 1 && count <= GW_IO_IOV_MAX && !(s->flags & (GW_SOCKET_SENDING | GW_SOCKET_CLOSING)));
+    struct io_uring_sqe *sqe;
+    if (count == 1) {
+        sqe = gw_uring_sqe(u);
+        io_uring_prep_send(sqe, (int)socket, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+    } else {
+        while (u->messages_used == GW_MESSAGES) {
+            gw_uring_submit_early(u);
+        }
+        // The request first: taking it may submit, and with that free the scratch entries.
+        sqe = gw_uring_sqe(u);
+        struct gw_message_scratch *message = &u->messages[u->messages_used++];
+        for (unsigned i = 0; i < count; i++) {
+            message->iov[i] = iov[i];
+        }
+        message->header = (struct msghdr){ .msg_iov = message->iov, .msg_iovlen = count };
+        io_uring_prep_sendmsg(sqe, (int)socket, &message->header, MSG_NOSIGNAL);
+    }
+    sqe->flags |= IOSQE_FIXED_FILE;
+    sqe->user_data = gw_request_pack(GW_SEND, s->generation, socket);
+    s->flags |= GW_SOCKET_SENDING;
+}
+
+static void gw_uring_shutdown(struct gw_io *io, uint32_t socket) {
+    struct io_uring_sqe *sqe = gw_uring_sqe(gw_uring(io));
+    io_uring_prep_shutdown(sqe, (int)socket, SHUT_WR);
+    sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = gw_request_pack(GW_QUIET, 0, 0);
+}
+
+static void gw_uring_close_when_quiet(struct gw_io_uring *u, uint32_t socket) {
+    struct gw_socket *s = &u->sockets[socket];
+    if (s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_SENDING)) {
+        return;
+    }
+    struct io_uring_sqe *sqe = gw_uring_sqe(u);
+    io_uring_prep_close_direct(sqe, socket);
+    sqe->user_data = gw_request_pack(GW_CLOSE, s->generation, socket);
+}
+
+static void gw_uring_close(struct gw_io *io, uint32_t socket) {
+    struct gw_io_uring *u = gw_uring(io);
+    struct gw_socket *s = &u->sockets[socket];
+    assert((s->flags & (GW_SOCKET_OPEN | GW_SOCKET_CLOSING)) == GW_SOCKET_OPEN);
+    gw_uring_receive_pause(io, socket);
+    if (s->flags & GW_SOCKET_SENDING) {
+        gw_uring_cancel(u, gw_request_pack(GW_SEND, s->generation, socket));
+    }
+    s->flags |= GW_SOCKET_CLOSING;
+    gw_uring_close_when_quiet(u, socket);
+}
+
+// Receivers that found no buffer, in the order in which they came.
+
+static void gw_uring_starved_push(struct gw_io_uring *u, uint32_t socket) {
+    struct gw_socket *s = &u->sockets[socket];
+    u->stats.receive_starved++;
+    if (s->flags & GW_SOCKET_STARVED) {
+        return;
+    }
+    s->flags |= GW_SOCKET_STARVED;
+    s->next_starved = GW_NO_SOCKET;
+    if (u->starved_first == GW_NO_SOCKET) {
+        u->starved_first = socket;
+    } else {
+        u->sockets[u->starved_last].next_starved = socket;
+    }
+    u->starved_last = socket;
+}
+
+// No more of them than there are buffers, or most would only starve again.
+static void gw_uring_starved_resume(struct gw_io_uring *u) {
+    uint32_t buffers = u->buffers_free;
+    while (u->starved_first != GW_NO_SOCKET && buffers > 0) {
+        const uint32_t socket = u->starved_first;
+        struct gw_socket *s = &u->sockets[socket];
+        u->starved_first = s->next_starved;
+        s->flags &= (uint8_t)~GW_SOCKET_STARVED;
+        if ((s->flags & (GW_SOCKET_WANTED | GW_SOCKET_RECEIVING)) == GW_SOCKET_WANTED) {
+            gw_uring_receive_arm(u, socket);
+            buffers--;
+        }
+    }
+}
+
+// Completions. Each writes at most two events and returns their number.
+
+unsigned gw_uring_closed(struct gw_io_uring *u, uint32_t socket, struct gw_io_event *event) {
+    struct gw_socket *s = &u->sockets[socket];
+    s->flags &= GW_SOCKET_STARVED;
+    s->generation++;
+    u->sockets_open--;
+    *event = (struct gw_io_event){ .kind = GW_IO_CLOSED, .socket = socket };
+    return 1;
+}
+
+static unsigned gw_uring_received(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
+    const uint32_t socket = gw_request_socket(cqe->user_data);
+    struct gw_socket *s = &u->sockets[socket];
+    unsigned count = 0;
+    if (cqe->res > 0) {
+        assert(cqe->flags & IORING_CQE_F_BUFFER);
+        const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        u->buffers_free--;
+        if (s->flags & GW_SOCKET_CLOSING) {
+            gw_uring_buffers_return(&u->io, &buffer, 1);
+        } else {
+            event->kind = GW_IO_RECEIVED;
+            event->socket = socket;
+            event->buffer = buffer;
+            event->bytes = (uint32_t)cqe->res;
+            event->data = u->io.receive_memory + (size_t)buffer * u->io.receive_buffer_bytes;
+            count = 1;
+        }
+    } else if (cqe->res == -ENOBUFS) {
+        gw_uring_starved_push(u, socket);
+    } else if (cqe->res != -ECANCELED && !(s->flags & GW_SOCKET_CLOSING)) {
+        s->flags &= (uint8_t)~GW_SOCKET_WANTED;
+        *event = (struct gw_io_event){ .kind = GW_IO_ENDED, .socket = socket, .result = cqe->res };
+        count = 1;
+    }
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        s->flags &= (uint8_t)~(GW_SOCKET_RECEIVING | GW_SOCKET_PAUSING);
+        if (s->flags & GW_SOCKET_CLOSING) {
+            gw_uring_close_when_quiet(u, socket);
+        } else if ((s->flags & (GW_SOCKET_WANTED | GW_SOCKET_STARVED)) == GW_SOCKET_WANTED) {
+            gw_uring_receive_arm(u, socket);
+        }
+    }
+    return count;
+}
+
+static unsigned gw_uring_sent(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
+    const uint32_t socket = gw_request_socket(cqe->user_data);
+    struct gw_socket *s = &u->sockets[socket];
+    s->flags &= (uint8_t)~GW_SOCKET_SENDING;
+    if (s->flags & GW_SOCKET_CLOSING) {
+        gw_uring_close_when_quiet(u, socket);
+        return 0;
+    }
+    event->kind = GW_IO_SENT;
+    event->socket = socket;
+    event->result = cqe->res;
+    return 1;
+}
+
+static unsigned gw_uring_complete(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
+    switch (gw_request_kind(cqe->user_data)) {
+    case GW_RECEIVE:
+        return gw_uring_received(u, cqe, event);
+    case GW_SEND:
+        return gw_uring_sent(u, cqe, event);
+    case GW_ACCEPT_MANY:
+    case GW_ACCEPT_ONE:
+        return gw_uring_accepted(u, cqe, event);
+    case GW_CLOSE: {
+        const uint32_t socket = gw_request_socket(cqe->user_data);
+        const int current = u->sockets[socket].generation == gw_request_generation(cqe->user_data);
+        return current ? gw_uring_closed(u, socket, event) : 0;
+    }
+    case GW_WAKE:
+        u->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
+        return 0;
+    case GW_QUIET:
+        return 0;
+    }
+    return 0;
+}
+
+// The turn.
+
+// The eventfd is polled, never read: each write wakes a multishot poll anew, and 2^64 of them do not happen.
+static void gw_uring_wake_arm(struct gw_io_uring *u) {
+    if (!u->wake_armed) {
+        struct io_uring_sqe *sqe = gw_uring_sqe(u);
+        io_uring_prep_poll_multishot(sqe, u->wake_fd, POLLIN);
+        sqe->user_data = gw_request_pack(GW_WAKE, 0, 0);
+        u->wake_armed = 1;
+    }
+}
+
+static int gw_uring_enable(struct gw_io_uring *u) {
+    // liburing 2.3 declares a function for this and does not export it.
+    if (syscall(SYS_io_uring_register, u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) != 0) {
+        return -errno;
+    }
+    // Saves the kernel a look-up each turn; where it is refused nothing is lost.
+    (void)io_uring_register_ring_fd(&u->ring);
+    u->enabled = 1;
+    return 0;
+}
+
+// Deferred work and overflown completions are in the kernel's hands until somebody enters it.
+static int gw_uring_kernel_has_work(const struct gw_io_uring *u) {
+    const unsigned flags = __atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED);
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+static int gw_uring_enter(struct gw_io_uring *u, uint64_t timeout_ns) {
+    int awake = GW_AWAKE;
+    if (timeout_ns != 0
+        && (io_uring_cq_ready(&u->ring) > 0
+            || !atomic_compare_exchange_strong(&u->wake_state, &awake, GW_WAITING))) {
+        timeout_ns = 0;
+    }
+    int result = 0;
+    if (timeout_ns != 0) {
+        struct io_uring_cqe *cqe;
+        struct __kernel_timespec timeout = { .tv_sec = (long long)(timeout_ns / 1000000000u),
+                                             .tv_nsec = (long long)(timeout_ns % 1000000000u) };
+        result = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+        gw_uring_submitted(u);
+    } else if (io_uring_sq_ready(&u->ring) > 0 || gw_uring_kernel_has_work(u)) {
+        result = io_uring_submit_and_get_events(&u->ring);
+        gw_uring_submitted(u);
+    }
+    atomic_exchange(&u->wake_state, GW_AWAKE);
+    switch (result) {
+    case -ETIME:
+    case -EINTR:
+    case -EAGAIN:   // the kernel is short of memory, or the completion queue overflowed: what was not
+    case -EBUSY:    // submitted is submitted by the next turn
+        return 0;
+    default:
+        return result < 0 ? result : 0;
+    }
+}
+
+static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event *events, unsigned capacity) {
+    struct gw_io_uring *u = gw_uring(io);
+    assert(capacity >= 2);
+    if (!u->enabled) {
+        const int error = gw_uring_enable(u);
+        if (error < 0) {
+            return error;
+        }
+    }
+    gw_uring_wake_arm(u);
+    gw_uring_accept_arm(u);
+    if (u->starved_first != GW_NO_SOCKET) {
+        gw_uring_starved_resume(u);
+    }
+    const int error = gw_uring_enter(u, timeout_ns);
+    if (error < 0) {
+        return error;
+    }
+    const struct io_uring_cqe *completions = u->ring.cq.cqes;
+    const unsigned head = *u->ring.cq.khead, mask = u->ring.cq.ring_mask;
+    const unsigned ready = io_uring_cq_ready(&u->ring);
+    unsigned seen = 0, count = 0;
+    while (seen < ready && count + 2 <= capacity) {
+        count += gw_uring_complete(u, &completions[(head + seen) & mask], &events[count]);
+        seen++;
+    }
+    io_uring_cq_advance(&u->ring, seen);
+    return (int)count;
+}
+
+static void gw_uring_wake(struct gw_io *io) {
+    struct gw_io_uring *u = gw_uring(io);
+    if (atomic_exchange(&u->wake_state, GW_WOKEN) == GW_WAITING) {
+        const uint64_t one = 1;
+        // A full counter could only mean that the thread is being woken already.
+        if (write(u->wake_fd, &one, sizeof one) < 0) {
+            assert(errno == EAGAIN);
+        }
+    }
+}
+
+static uint64_t gw_uring_now_ms(struct gw_io *io) {
+    (void)io;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void gw_uring_read_stats(const struct gw_io *io, struct gw_io_stats *stats) {
+    *stats = ((const struct gw_io_uring *)io)->stats;
+}
+
+const struct gw_io_ops gw_uring_ops = {
+    .destroy = gw_uring_destroy,
+    .listen = gw_uring_listen,
+    .stop_listening = gw_uring_stop_listening,
+    .accept_resume = gw_uring_accept_resume,
+    .receive_start = gw_uring_receive_start,
+    .receive_pause = gw_uring_receive_pause,
+    .buffers_return = gw_uring_buffers_return,
+    .send = gw_uring_send,
+    .shutdown = gw_uring_shutdown,
+    .close = gw_uring_close,
+    .turn = gw_uring_turn,
+    .wake = gw_uring_wake,
+    .now_ms = gw_uring_now_ms,
+    .read_stats = gw_uring_read_stats,
+};

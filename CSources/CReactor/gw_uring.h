@@ -1,0 +1,113 @@
+// What the files of the io_uring backend share: gw_io_uring.c (requests, completions, the turn),
+// gw_uring_accept.c (listening), gw_uring_create.c (life). gw_io.h says what a backend does.
+//
+// Owned by one reactor and its thread; only wake_state and wake_fd are touched by others.
+#ifndef GW_URING_H
+#define GW_URING_H
+
+#include <liburing.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+#include "gw_io.h"
+
+enum {
+    GW_SUBMISSIONS = 1024,        // more in one turn are submitted early
+    GW_COMPLETIONS_MIN = 8192,
+    GW_MESSAGES = 64,             // vectored sends between two submits
+    GW_SINGLE_ACCEPTS_MAX = 32,
+    GW_BUFFER_GROUP = 0,
+};
+
+enum gw_socket_flags {
+    GW_SOCKET_OPEN = 1,
+    GW_SOCKET_WANTED = 2,         // the reactor wants to receive
+    GW_SOCKET_RECEIVING = 4,      // a receive is in the kernel
+    GW_SOCKET_PAUSING = 8,        // and has been asked to end
+    GW_SOCKET_STARVED = 16,       // in the list of those that wait for a receive buffer; outlives the owner
+    GW_SOCKET_SENDING = 32,
+    GW_SOCKET_CLOSING = 64,
+};
+
+struct gw_socket {
+    uint32_t next_starved;
+    uint16_t generation;
+    uint8_t flags;
+};
+
+struct gw_message_scratch {
+    struct msghdr header;
+    struct iovec iov[GW_IO_IOV_MAX];
+};
+
+enum gw_wake_state { GW_AWAKE, GW_WAITING, GW_WOKEN };
+
+struct gw_io_uring {
+    struct gw_io io;
+    struct io_uring ring;
+    struct io_uring_buf_ring *buffers;
+    struct gw_socket *sockets;
+    uint32_t sockets_max;
+    uint32_t sockets_open;
+    uint32_t buffers_free;
+    uint32_t starved_first, starved_last;
+    uint32_t messages_used;       // the kernel copies them at submit
+    int listen_fd;
+    uint16_t listen_generation;
+    uint8_t accept_many;          // a multishot accept is in the kernel
+    uint8_t accept_many_ending;
+    uint8_t accept_resting;
+    uint8_t accept_single;        // single accepts in the kernel
+    uint8_t wake_armed;
+    uint8_t enabled;
+    int wake_fd;
+    atomic_int wake_state;
+    struct gw_io_stats stats;
+    struct gw_message_scratch messages[GW_MESSAGES];
+};
+
+#define GW_NO_SOCKET UINT32_MAX
+
+static inline struct gw_io_uring *gw_uring(struct gw_io *io) { return (struct gw_io_uring *)io; }
+
+// user_data: what the completion is about.
+
+enum gw_request { GW_ACCEPT_MANY, GW_ACCEPT_ONE, GW_RECEIVE, GW_SEND, GW_CLOSE, GW_WAKE, GW_QUIET };
+
+static inline uint64_t gw_request_pack(enum gw_request request, uint16_t generation, uint32_t socket) {
+    return (uint64_t)request << 56 | (uint64_t)generation << 32 | socket;
+}
+static inline enum gw_request gw_request_kind(uint64_t data) { return (enum gw_request)(data >> 56); }
+static inline uint16_t gw_request_generation(uint64_t data) { return (uint16_t)(data >> 32); }
+static inline uint32_t gw_request_socket(uint64_t data) { return (uint32_t)data; }
+
+// Taking a request may submit those before it.
+void gw_uring_submit_early(struct gw_io_uring *u);
+static inline struct io_uring_sqe *gw_uring_sqe(struct gw_io_uring *u) {
+    struct io_uring_sqe *sqe;
+    while (__builtin_expect((sqe = io_uring_get_sqe(&u->ring)) == NULL, 0)) {
+        gw_uring_submit_early(u);
+    }
+    return sqe;
+}
+void gw_uring_cancel(struct gw_io_uring *u, uint64_t user_data);
+
+void gw_uring_buffers_return(struct gw_io *io, const uint32_t *buffers, unsigned count);
+
+// A socket's number is free again: writes the event and returns 1.
+unsigned gw_uring_closed(struct gw_io_uring *u, uint32_t socket, struct gw_io_event *event);
+
+// gw_uring_accept.c
+int gw_uring_listen(struct gw_io *io, const char *address, uint16_t port, int shared);
+void gw_uring_stop_listening(struct gw_io *io);
+void gw_uring_accept_resume(struct gw_io *io);
+void gw_uring_accept_arm(struct gw_io_uring *u);
+// Writes at most two events and returns their number.
+unsigned gw_uring_accepted(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event);
+
+// gw_uring_create.c
+void gw_uring_destroy(struct gw_io *io);
+
+extern const struct gw_io_ops gw_uring_ops;
+
+#endif

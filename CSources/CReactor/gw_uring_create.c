@@ -1,0 +1,127 @@
+// The io_uring backend's creation and its end; see gw_io_uring.h.
+#include "gw_io_uring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "gw_uring.h"
+
+static void *gw_map(size_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static size_t gw_uring_receive_bytes(const struct gw_io *io) {
+    return (size_t)io->receive_buffers * io->receive_buffer_bytes;
+}
+
+static size_t gw_uring_buf_ring_bytes(const struct gw_io *io) {
+    return (size_t)io->receive_buffers * sizeof(struct io_uring_buf);
+}
+
+static void gw_uring_free(struct gw_io_uring *u) {
+    if (u->wake_fd >= 0) {
+        close(u->wake_fd);
+    }
+    if (u->sockets != NULL) {
+        munmap(u->sockets, u->sockets_max * sizeof *u->sockets);
+    }
+    if (u->buffers != NULL) {
+        munmap(u->buffers, gw_uring_buf_ring_bytes(&u->io));
+    }
+    if (u->io.receive_memory != NULL) {
+        munmap(u->io.receive_memory, gw_uring_receive_bytes(&u->io));
+    }
+    free(u);
+}
+
+// Nothing may still write to the receive buffers when they are unmapped: the requests end first, then the
+// sockets, and only then the ring.
+void gw_uring_destroy(struct gw_io *io) {
+    struct gw_io_uring *u = gw_uring(io);
+    gw_uring_stop_listening(io);
+    if (u->enabled) {
+        struct io_uring_sync_cancel_reg all = {
+            .fd = -1, .flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+            .timeout = { .tv_sec = -1, .tv_nsec = -1 },
+        };
+        (void)io_uring_register_sync_cancel(&u->ring, &all);
+    }
+    (void)io_uring_unregister_files(&u->ring);
+    (void)io_uring_unregister_buf_ring(&u->ring, GW_BUFFER_GROUP);
+    io_uring_queue_exit(&u->ring);
+    gw_uring_free(u);
+}
+
+// The ring starts disabled: its one submitter is then the thread that takes the first turn, not the one that
+// creates it.
+static int gw_uring_open_ring(struct gw_io_uring *u) {
+    const uint32_t completions = 4 * u->io.receive_buffers;
+    struct io_uring_params params = {
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG
+               | IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+        .cq_entries = completions > GW_COMPLETIONS_MIN ? completions : GW_COMPLETIONS_MIN,
+    };
+    int error = io_uring_queue_init_params(GW_SUBMISSIONS, &u->ring, &params);
+    if (error < 0) {
+        return error;
+    }
+    u->stats.bytes += params.sq_entries * sizeof(struct io_uring_sqe) + params.cq_entries * sizeof(struct io_uring_cqe);
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uint64_t)(uintptr_t)u->buffers, .ring_entries = u->io.receive_buffers, .bgid = GW_BUFFER_GROUP,
+    };
+    error = io_uring_register_files_sparse(&u->ring, u->sockets_max);
+    if (error >= 0) {
+        error = io_uring_register_buf_ring(&u->ring, &registration, 0);
+    }
+    if (error < 0) {
+        io_uring_queue_exit(&u->ring);
+        return error;
+    }
+    io_uring_buf_ring_init(u->buffers);
+    for (uint32_t buffer = 0; buffer < u->io.receive_buffers; buffer++) {
+        gw_uring_buffers_return(&u->io, &buffer, 1);
+    }
+    return 0;
+}
+
+int gw_io_uring_create(const struct gw_io_config *config, struct gw_io **io) {
+    const uint32_t buffers = config->receive_buffers;
+    if (buffers == 0 || buffers > 32768 || (buffers & (buffers - 1)) != 0 || config->sockets_max == 0
+        || config->receive_buffer_bytes == 0 || config->receive_buffer_bytes % 64 != 0) {
+        return -EINVAL;
+    }
+    struct gw_io_uring *u = calloc(1, sizeof *u);
+    if (u == NULL) {
+        return -ENOMEM;
+    }
+    u->io.ops = &gw_uring_ops;
+    u->io.receive_buffers = buffers;
+    u->io.receive_buffer_bytes = config->receive_buffer_bytes;
+    u->sockets_max = config->sockets_max;
+    u->starved_first = u->starved_last = GW_NO_SOCKET;
+    u->listen_fd = -1;
+    u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    u->io.receive_memory = gw_map(gw_uring_receive_bytes(&u->io));
+    u->buffers = gw_map(gw_uring_buf_ring_bytes(&u->io));
+    u->sockets = gw_map(u->sockets_max * sizeof *u->sockets);
+    u->stats.bytes = sizeof *u + gw_uring_receive_bytes(&u->io) + gw_uring_buf_ring_bytes(&u->io)
+                   + u->sockets_max * sizeof *u->sockets;
+    int error;
+    if (u->wake_fd < 0) {
+        error = -errno;
+    } else if (u->io.receive_memory == NULL || u->buffers == NULL || u->sockets == NULL) {
+        error = -ENOMEM;
+    } else {
+        error = gw_uring_open_ring(u);
+    }
+    if (error < 0) {
+        gw_uring_free(u);
+        return error;
+    }
+    *io = &u->io;
+    return 0;
+}

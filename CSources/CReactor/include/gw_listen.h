@@ -1,0 +1,11 @@
+// A listening TCP socket as every backend of the kernel's needs it. No accepting here.
+#ifndef GW_LISTEN_H
+#define GW_LISTEN_H
+
+#include <stdint.h>
+
+// See gw_reactor_listen for shared. Returns the descriptor (blocking, close-on-exec) and writes the port, or
+// returns -errno. Accepted sockets inherit TCP_NODELAY and TCP_NOTSENT_LOWAT from it.
+int gw_listen_open(const char *address, uint16_t port, int shared, uint16_t *bound_port);
+
+#endif

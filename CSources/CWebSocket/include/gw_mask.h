@@ -1,0 +1,92 @@
+// Masking of RFC 6455 section 5.3, in place. Masking and unmasking are the same.
+#ifndef GW_MASK_H
+#define GW_MASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a word's lowest byte is its first on the wire");
+
+// XORs data with the 4 mask bytes (mask as loaded with memcpy from the wire), starting at mask byte
+// offset % 4. Touches exactly data[0, length). Returns whether all it wrote is ASCII, so that text which is
+// needs no second pass.
+bool gw_mask_apply(uint8_t *data, size_t length, uint32_t mask, uint64_t offset);
+
+// The way without AVX2, from the mask's start; declared so that it is tested where gw_mask_apply would not take it.
+bool gw_mask_apply_words(uint8_t *data, size_t length, uint32_t mask);
+
+// Two masks in a row, as the bytes from offset on meet them.
+static inline uint64_t gw_mask_words(uint32_t mask, uint64_t offset) {
+    const uint64_t words = mask | (uint64_t)mask << 32;
+    const uint64_t bits = offset * 8;
+    return words >> (bits & 63) | words << (-bits & 63);
+}
+
+// The same for at most GW_MASK_SHORT_BYTES from the mask's start, inline: most messages are that short. Each
+// branch covers a span of lengths with a fixed number of words, which overlap in the middle of the data; hence
+// all are read before the first is written.
+enum { GW_MASK_SHORT_BYTES = 64 };
+
+typedef uint64_t gw_mask_vector __attribute__((vector_size(16)));
+
+static inline gw_mask_vector gw_mask_load_vector(const uint8_t *data, uint64_t words) {
+    gw_mask_vector vector;
+    memcpy(&vector, data, sizeof vector);
+    return vector ^ (gw_mask_vector){ words, words };
+}
+
+static inline uint64_t gw_mask_load_word(const uint8_t *data, uint64_t words) {
+    uint64_t word;
+    memcpy(&word, data, sizeof word);
+    return word ^ words;
+}
+
+static inline bool gw_mask_is_ascii(uint64_t seen) { return (seen & 0x8080808080808080u) == 0; }
+
+static inline bool gw_mask_apply_short(uint8_t *data, size_t length, uint32_t mask) {
+    uint8_t *end = data + length;
+    const uint64_t words = gw_mask_words(mask, 0), end_words = gw_mask_words(mask, length);
+    if (length > 32) {
+        const gw_mask_vector a = gw_mask_load_vector(data, words), b = gw_mask_load_vector(data + 16, words);
+        const gw_mask_vector c = gw_mask_load_vector(end - 32, end_words), d = gw_mask_load_vector(end - 16, end_words);
+        const gw_mask_vector seen = a | b | c | d;
+        memcpy(data, &a, sizeof a);
+        memcpy(data + 16, &b, sizeof b);
+        memcpy(end - 32, &c, sizeof c);
+        memcpy(end - 16, &d, sizeof d);
+        return gw_mask_is_ascii(seen[0] | seen[1]);
+    }
+    if (length > 16) {
+        const gw_mask_vector a = gw_mask_load_vector(data, words), b = gw_mask_load_vector(end - 16, end_words);
+        const gw_mask_vector seen = a | b;
+        memcpy(data, &a, sizeof a);
+        memcpy(end - 16, &b, sizeof b);
+        return gw_mask_is_ascii(seen[0] | seen[1]);
+    }
+    if (length >= 8) {
+        const uint64_t a = gw_mask_load_word(data, words), b = gw_mask_load_word(end - 8, end_words);
+        memcpy(data, &a, sizeof a);
+        memcpy(end - 8, &b, sizeof b);
+        return gw_mask_is_ascii(a | b);
+    }
+    if (length >= 4) {
+        uint32_t a, b;
+        memcpy(&a, data, sizeof a);
+        memcpy(&b, end - 4, sizeof b);
+        a ^= (uint32_t)words;
+        b ^= (uint32_t)end_words;
+        memcpy(data, &a, sizeof a);
+        memcpy(end - 4, &b, sizeof b);
+        return gw_mask_is_ascii(a | b);
+    }
+    uint8_t seen = 0;
+    for (size_t index = 0; index < length; index++) {
+        data[index] ^= (uint8_t)(mask >> (index * 8));
+        seen |= data[index];
+    }
+    return seen < 0x80;
+}
+
+#endif

@@ -1,0 +1,47 @@
+# Everything a contributor runs. `make run` and `make test` work on a fresh Debian 12 with Swift 6 and nothing else.
+# The only build is the release one with testable modules, so that tests, benchmarks and the server share it.
+
+SWIFT_FLAGS := -c release -Xswiftc -enable-testing
+
+.PHONY: help setup build run test lint proto proto-check bench clean
+
+help:
+	@echo "make run          install what is missing, build, start a private Postgres, migrate, serve"
+	@echo "make test         the C, Swift and integration tests; the last line counts them"
+	@echo "make build        build the server and every library"
+	@echo "make lint         the rules of docs/style.md that a script can check"
+	@echo "make proto        regenerate Sources/Contract/Generated (proto-check: fail when it is stale)"
+	@echo "make bench        measure the server; figures go to bench/results/"
+	@echo "make setup        install what is missing, and nothing else"
+	@echo "make clean        remove what was built"
+
+setup:
+	@scripts/setup.sh --tests
+
+build:
+	@scripts/setup.sh
+	@swift build $(SWIFT_FLAGS)
+
+run:
+	@scripts/run.sh
+
+test:
+	@scripts/test.sh
+
+lint:
+	@scripts/lint.sh
+
+proto:
+	@scripts/setup.sh
+	@scripts/proto.sh
+
+proto-check:
+	@scripts/setup.sh
+	@scripts/proto.sh --check
+
+bench:
+	@scripts/setup.sh --tests
+	@bench/run.sh
+
+clean:
+	@rm -rf .build .build-c .build-venv

@@ -1,0 +1,119 @@
+// swift-tools-version: 6.1
+// One target a module, so that the build enforces the direction of the arrows (docs/architecture.md).
+import PackageDescription
+
+let grpc: [Target.Dependency] = [
+    .product(name: "GRPCCore", package: "grpc-swift-2"),
+    .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+    .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+]
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let package = Package(
+    name: "ringway",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "ringway", targets: ["ringway"]),
+        .library(name: "RingwayClient", targets: ["RingwayClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    ],
+    targets: [
+        // The C core: bytes to events and back.
+        .target(name: "CMemory", path: "CSources/CMemory"),
+        .target(name: "CWebSocket", dependencies: ["CMemory"], path: "CSources/CWebSocket"),
+        .target(
+            name: "CReactor", dependencies: ["CMemory"], path: "CSources/CReactor",
+            linkerSettings: [.linkedLibrary("uring")]),
+        .target(name: "CGateway", dependencies: ["CReactor", "CWebSocket", "CMemory"], path: "CSources/CGateway"),
+        .systemLibrary(name: "CPostgres", path: "CSources/CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CArgon2", path: "CSources/CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
+
+        // What everything stands on.
+        .target(name: "Contract", dependencies: grpc, exclude: ["proto"]),
+        .target(name: "Reactor", dependencies: ["CGateway"]),
+        .target(name: "Postgres", dependencies: ["CPostgres", logging]),
+        .target(name: "ServiceKit", dependencies: ["Contract", "Postgres", logging] + grpc),
+
+        // The services: each has rules, a store and a handler.
+        .target(
+            name: "Auth",
+            dependencies: [
+                "CArgon2", "Contract", "Postgres", "ServiceKit",
+                .product(name: "JWTKit", package: "jwt-kit"), .product(name: "Crypto", package: "swift-crypto"),
+            ] + grpc),
+        .target(name: "Profile", dependencies: ["Contract", "Postgres", "ServiceKit"] + grpc),
+        .target(name: "Friendship", dependencies: ["Contract", "Postgres", "ServiceKit"] + grpc),
+        .target(name: "Inbox", dependencies: ["Contract", "Postgres", "ServiceKit"] + grpc),
+
+        // The doors.
+        .target(name: "Gateway", dependencies: ["Contract", "Inbox", "Reactor", "ServiceKit"] + grpc),
+        .target(
+            name: "HTTPAPI",
+            dependencies: [
+                "Contract", logging,
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ] + grpc),
+        .target(
+            name: "RingwayClient",
+            dependencies: [
+                "Contract", logging,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOWebSocket", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ] + grpc),
+        .executableTarget(
+            name: "ringway",
+            dependencies: [
+                "Auth", "Profile", "Friendship", "Inbox", "Gateway", "HTTPAPI", "RingwayClient", "Reactor", "Postgres",
+                "ServiceKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ] + grpc),
+
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport", logging]),
+        .testTarget(name: "ReactorTests", dependencies: ["Reactor"]),
+        .testTarget(name: "ServiceKitTests", dependencies: ["ServiceKit"]),
+        .testTarget(name: "AuthTests", dependencies: ["Auth", "TestSupport"]),
+        .testTarget(name: "ProfileTests", dependencies: ["Profile", "TestSupport"]),
+        .testTarget(name: "FriendshipTests", dependencies: ["Friendship", "TestSupport"]),
+        .testTarget(name: "InboxTests", dependencies: ["Inbox", "TestSupport"]),
+        .testTarget(name: "GatewayTests", dependencies: ["Gateway"]),
+        .testTarget(name: "RingwayClientTests", dependencies: ["RingwayClient"]),
+        .testTarget(
+            name: "HTTPAPITests",
+            dependencies: [
+                "HTTPAPI", .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                "Contract", "Postgres", "ServiceKit", logging,
+                .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
+            ] + grpc,
+            path: "Tests/TestSupport"),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .gnu17
+)

@@ -1,0 +1,126 @@
+// A node's gateway: its reactors, the log's writer and reader, and the feed of hints. Start it, drain it, stop it.
+import Inbox
+import Logging
+import Postgres
+import Reactor
+import ServiceKit
+
+public final class Gateway: Sendable {
+    private let settings: GatewaySettings
+    private let group: ReactorGroup
+    private let hosts: [SessionHost]
+    private let writer: InboxWriter
+    private let cursors: CursorStore
+    private let tasks: [Task<Void, Never>]
+
+    /// The URL that clients connect to.
+    public var url: String { settings.publicURL.isEmpty ? "ws://\(settings.address):\(group.port)/ws" : settings.publicURL }
+
+    private init(
+        settings: GatewaySettings, group: ReactorGroup, hosts: [SessionHost], writer: InboxWriter,
+        cursors: CursorStore, tasks: [Task<Void, Never>]
+    ) {
+        self.settings = settings
+        self.group = group
+        self.hosts = hosts
+        self.writer = writer
+        self.cursors = cursors
+        self.tasks = tasks
+    }
+
+    /// - Parameter postgres: connections of the gateway's own: messages do not queue behind anyone's queries.
+    public static func start(
+        settings: GatewaySettings, postgres: PostgresClient, services: GatewayServices, logger: Logger
+    ) async throws(GatewayError) -> Gateway {
+        let writer = InboxWriter(postgres: postgres, logger: logger)
+        let cursors = CursorStore(postgres: postgres, logger: logger)
+        let router = Router()
+        let environment = SessionHost.Environment(
+            settings: settings, router: router, writer: writer, reader: InboxReader(postgres: postgres),
+            cursors: cursors, services: services, logger: logger)
+        var hosts: [SessionHost] = []
+        let group = try await ReactorGroup.start(
+            count: settings.reactors, settings: ReactorSettings(settings), address: settings.address,
+            port: settings.port
+        ) { reactor in
+            let host = SessionHost(reactor: reactor, environment: environment)
+            hosts.append(host)
+            return host
+        }
+        let tasks = [
+            Task { await writer.run() },
+            Task { await cursors.run() },
+            Task { await followHints(postgres, router) },
+        ]
+        return Gateway(
+            settings: settings, group: group, hosts: hosts, writer: writer, cursors: cursors, tasks: tasks)
+    }
+
+    /// What other services append is announced by Postgres at the commit, as "user:seq".
+    private static func followHints(_ postgres: PostgresClient, _ router: Router) async {
+        for await notification in postgres.listen("ringway_inbox") {
+            switch notification {
+            case .connected:
+                router.hintsLost()
+            case .notification(let payload):
+                let parts = payload.split(separator: ":")
+                guard parts.count == 2, let user = Int64(parts[0]), let seq = Int64(parts[1]) else { continue }
+                router.hint(user: user, seq: seq)
+            }
+        }
+    }
+
+    /// Asks every client to connect again at a moment of its own within the drain window, then closes those that are
+    /// left, stores what was accepted, and ends the reactors.
+    public func drain() async {
+        for host in hosts { await host.beginDrain() }
+        let deadline = ContinuousClock.now + settings.drainWindow
+        while await openSessions > 0, ContinuousClock.now < deadline {
+            try? await Task.sleep(for: .milliseconds(50))
+        }
+        for host in hosts { await host.endDrain() }
+        let closed = ContinuousClock.now + .seconds(2)
+        while await openSessions > 0, ContinuousClock.now < closed {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        writer.finish()
+        await tasks[0].value
+        for task in tasks[1...] { task.cancel() }
+        await cursors.flush()
+        await group.stop()
+    }
+
+    public var openSessions: Int {
+        get async {
+            var count = 0
+            for host in hosts { count += await host.openSessions }
+            return count
+        }
+    }
+
+    /// One a reactor.
+    public var statistics: [ReactorStatistics] {
+        get async {
+            var all: [ReactorStatistics] = []
+            for host in hosts { all.append(await host.statistics) }
+            return all
+        }
+    }
+
+    /// Messages that wait for the log.
+    public var messagesWaiting: Int { writer.waiting }
+}
+
+extension ReactorSettings {
+    fileprivate init(_ settings: GatewaySettings) {
+        self.init()
+        connectionsMax = settings.connectionsMax
+        messageBytesMax = settings.frameBytesMax
+        outboundBytesMax = settings.outboundBytesMax
+        handshakeLimit = settings.helloLimit
+        idleLimit = settings.heartbeat * 5 / 2
+        idleCloseCode = CloseCode.silent.rawValue
+        subprotocols = FrameFormat.subprotocols
+        origins = settings.origins.isEmpty ? nil : settings.origins
+    }
+}

@@ -1,0 +1,23 @@
+// What an operator may set of a gateway.
+
+public struct GatewaySettings: Sendable {
+    public var address = "127.0.0.1"
+    public var port: UInt16 = 7400
+    /// Threads; 0: one a core.
+    public var reactors = 0
+    /// Sockets a reactor.
+    public var connectionsMax = 16_384
+    /// What clients are told to keep; a connection is closed after two and a half of them without a byte.
+    public var heartbeat: Duration = .seconds(30)
+    public var helloLimit: Duration = .seconds(5)
+    public var frameBytesMax = 64 * 1024
+    public var outboundBytesMax = 256 * 1024
+    /// Over which the clients of a draining node are spread.
+    public var drainWindow: Duration = .seconds(2)
+    /// Allowed Origin values; empty: any.
+    public var origins: [String] = []
+    /// The URL that clients are told to connect to; empty: made from address and port.
+    public var publicURL = ""
+
+    public init() {}
+}

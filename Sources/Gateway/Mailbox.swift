@@ -1,0 +1,41 @@
+// What other threads leave for a reactor: taken whole, once a turn. The reactor is woken only when the box was empty.
+// Bounds: each delivery stems from a message that the log writer's bounded queue let through, or from a notification.
+import Contract
+import Inbox
+import Synchronization
+
+enum Delivery: Sendable {
+    /// An event that has just been committed, for all sessions of a user but one.
+    case event(user: Int64, LogEvent, except: SessionID?)
+    /// The answer to a send.
+    case answer(to: SessionID, clientID: String, Result<Appended, InboxWriter.Failure>)
+    /// Someone else appended to a user's log, at least up to seq.
+    case hint(user: Int64, seq: Int64)
+    /// Hints may have been lost: look at the heads of all logs that are open here.
+    case hintsLost
+}
+
+final class Mailbox: Sendable {
+    private let deliveries = Mutex<[Delivery]>([])
+    private let wake: @Sendable () -> Void
+
+    init(wake: @escaping @Sendable () -> Void) {
+        self.wake = wake
+    }
+
+    func post(_ delivery: Delivery) {
+        let wasEmpty = deliveries.withLock {
+            $0.append(delivery)
+            return $0.count == 1
+        }
+        if wasEmpty { wake() }
+    }
+
+    func take() -> [Delivery] {
+        deliveries.withLock { deliveries in
+            guard !deliveries.isEmpty else { return [] }
+            defer { deliveries = [] }
+            return deliveries
+        }
+    }
+}

@@ -1,0 +1,214 @@
+// What each frame of a client does.
+import Contract
+import GRPCCore
+import Inbox
+import Reactor
+import ServiceKit
+import SwiftProtobuf
+
+extension SessionHost {
+    func receive(_ event: borrowing Event) {
+        let connection = event.connection
+        guard let session = sessions[connection], session.phase != .closing else { return }
+        let frame = event.messageKind == session.format.messageKind
+            ? event.withPayload { session.format.decode($0) } : nil
+        guard let frame else {
+            refuse(connection, .init(code: .invalidArgument, message: "not a frame of the agreed subprotocol"))
+            close(connection, .protocolError, "undecodable frame")
+            return
+        }
+        switch (frame, session.phase) {
+        case (.hello(let hello), .awaitingHello): greet(connection, hello)
+        case (.hello, _): close(connection, .protocolError, "second hello")
+        case (_, .awaitingHello): close(connection, .protocolError, "the first frame must be hello")
+        case (_, .authenticating): close(connection, .protocolError, "frame before welcome")
+        case (.send(let send), _): accept(connection, send)
+        case (.ack(let ack), _): acknowledge(connection, ack)
+        case (.ping, _): tell(connection, .pong(.init()))
+        }
+    }
+
+    // MARK: hello
+
+    private func greet(_ connection: ConnectionID, _ hello: Ringway_V1_Hello) {
+        let token = hello.token.isEmpty ? sessions[connection]?.headerToken ?? "" : hello.token
+        sessions[connection]?.headerToken = nil
+        guard hello.sinceSeq >= 0 else {
+            refuse(connection, .init(code: .invalidArgument, message: "since_seq must not be negative"))
+            close(connection, .protocolError, "since_seq must not be negative")
+            return
+        }
+        sessions[connection]?.phase = .authenticating
+        Task {
+            do {
+                let caller = try await environment.services.verify(token)
+                try await welcome(connection, caller, since: hello.sinceSeq)
+            } catch {
+                rejectHello(connection, RPCError(orUnknown: error))
+            }
+        }
+    }
+
+    private func welcome(_ connection: ConnectionID, _ caller: Caller, since: Int64) async throws {
+        guard sessions[connection]?.phase == .authenticating else { return }
+        sessions[connection]?.user = caller.userID
+        sessions[connection]?.device = caller.deviceID
+        // Entered before the head is read: what is appended from now on is routed here, what was appended before is
+        // at or below the head.
+        enter(connection, user: caller.userID)
+        guard let head = try await environment.reader.head(of: caller.userID) else {
+            throw RPCError(code: .unauthenticated, message: "the account has no log")
+        }
+        guard sessions[connection]?.phase == .authenticating else { return }
+        guard since <= head else {
+            refuse(connection, .init(code: .outOfRange, message: "since_seq is ahead of the log's head, \(head)"))
+            close(connection, .protocolError, "since_seq is ahead of the log's head")
+            return
+        }
+        let settings = environment.settings
+        sessions[connection]?.resume(since: since, head: head)
+        reactor.setIdleLimit(settings.heartbeat * 5 / 2, of: connection)
+        tell(connection, .welcome(.with {
+            $0.sessionID = SessionID(reactor: reactor.index, connection: connection).text
+            $0.heartbeatMs = Int32(clamping: settings.heartbeat.wholeMilliseconds)
+            $0.headSeq = head
+            $0.limits = .with {
+                $0.frameBytesMax = Int32(settings.frameBytesMax)
+                $0.textBytesMax = Int32(InboxRules.textBytesMax)
+                $0.clientIDBytesMax = Int32(InboxRules.clientIDBytesMax)
+            }
+            $0.userID = caller.userID
+            $0.deviceID = caller.deviceID
+        }))
+        pull(connection)
+    }
+
+    private func rejectHello(_ connection: ConnectionID, _ error: RPCError) {
+        if error.code == .unauthenticated {
+            close(connection, .unauthenticated)
+        } else {
+            refuse(connection, .init(code: .unavailable, message: "the service is not available; try again"))
+            close(connection, .unavailable)
+        }
+    }
+
+    // MARK: send
+
+    private func accept(_ connection: ConnectionID, _ send: Ringway_V1_Send) {
+        guard let session = sessions[connection] else { return }
+        do {
+            try InboxRules.check(send, from: session.user)
+        } catch {
+            refuse(connection, .init(code: .invalidArgument, message: error.message), clientID: send.clientID)
+            return
+        }
+        let pending = PendingSend(clientID: send.clientID, text: send.body.text)
+        if let waiting = session.checking[send.to] {
+            // The recipient is being asked about: stay behind what came first.
+            guard waiting.count < Session.waitingMax else {
+                refuse(connection, Self.busy, clientID: send.clientID, retryAfter: 500)
+                return
+            }
+            sessions[connection]?.checking[send.to]?.append(pending)
+        } else if let allowed = users[session.user]?.mayWriteTo[send.to] {
+            offer(connection, pending, to: send.to, allowed: allowed)
+        } else {
+            sessions[connection]?.checking[send.to] = [pending]
+            check(connection, sender: session.user, recipient: send.to)
+        }
+    }
+
+    private func check(_ connection: ConnectionID, sender: Int64, recipient: Int64) {
+        let epoch = relationEpoch
+        Task {
+            var failure: RPCError?
+            var allowed = false
+            do {
+                allowed = try await environment.services.mayWrite(sender, recipient)
+            } catch {
+                failure = RPCError(orUnknown: error)
+            }
+            if failure == nil, epoch == relationEpoch { users[sender]?.remember(recipient, allowed) }
+            let waiting = sessions[connection]?.checking.removeValue(forKey: recipient) ?? []
+            for pending in waiting {
+                if failure == nil {
+                    offer(connection, pending, to: recipient, allowed: allowed)
+                } else {
+                    refuse(connection, Self.unavailable, clientID: pending.clientID, retryAfter: 1000)
+                }
+            }
+        }
+    }
+
+    private func offer(_ connection: ConnectionID, _ pending: PendingSend, to recipient: Int64, allowed: Bool) {
+        guard let session = sessions[connection], session.phase == .live else { return }
+        guard allowed else {
+            let error = RPCError(code: .permissionDenied, message: "only friends may send to each other")
+            refuse(connection, error, clientID: pending.clientID)
+            return
+        }
+        let message = OutgoingMessage(pending, from: session.user, device: session.device, to: recipient)
+        let origin = SessionID(reactor: reactor.index, connection: connection)
+        let router = environment.router
+        let accepted = environment.writer.offer(message) { router.answered(message, $0, origin: origin) }
+        if !accepted { refuse(connection, Self.busy, clientID: pending.clientID, retryAfter: 500) }
+    }
+
+    static let busy = RPCError(code: .resourceExhausted, message: "too many messages wait to be stored; try again")
+    static let unavailable = RPCError(code: .unavailable, message: "the message could not be stored; try again")
+
+    // MARK: ack
+
+    private func acknowledge(_ connection: ConnectionID, _ ack: Ringway_V1_Ack) {
+        guard let session = sessions[connection] else { return }
+        guard ack.seq >= 0 else {
+            refuse(connection, .init(code: .invalidArgument, message: "seq must not be negative"))
+            return
+        }
+        guard ack.seq <= session.known else {
+            refuse(connection, .init(code: .outOfRange, message: "seq is ahead of the log's head"))
+            return
+        }
+        environment.cursors.acknowledge(user: session.user, device: session.device, seq: ack.seq)
+    }
+}
+
+extension SessionHost.Presence {
+    static let relationsMax = 10_000
+
+    mutating func remember(_ peer: Int64, _ allowed: Bool) {
+        if mayWriteTo.count >= Self.relationsMax { mayWriteTo.removeAll() }
+        mayWriteTo[peer] = allowed
+    }
+}
+
+extension OutgoingMessage {
+    /// The two logs keep the same message, but only the sender's knows device and client id.
+    fileprivate init(_ pending: PendingSend, from sender: Int64, device: Int64, to recipient: Int64) {
+        var message = Ringway_V1_Message.with {
+            $0.from = sender
+            $0.to = recipient
+            $0.body.text = pending.text
+        }
+        let recipientPayload = message.payload
+        message.fromDevice = device
+        message.clientID = pending.clientID
+        self.init(
+            sender: sender, device: device, clientID: pending.clientID, recipient: recipient,
+            senderPayload: message.payload, recipientPayload: recipientPayload)
+    }
+}
+
+extension Ringway_V1_Message {
+    /// Encoding fails only for google.protobuf.Any.
+    fileprivate var payload: [UInt8] {
+        let message = self
+        return (try? Ringway_V1_Event.with { $0.message = message }.serializedBytes()) ?? []
+    }
+}
+
+extension RPCError {
+    init(orUnknown error: any Error) {
+        self = error as? RPCError ?? RPCError(code: .unknown, message: "unknown")
+    }
+}

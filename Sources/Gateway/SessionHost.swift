@@ -1,0 +1,144 @@
+// The sessions of one reactor. An actor whose executor is the reactor itself: everything in it runs on that thread,
+// between the turns of its loop.
+//
+// This file: connections come, speak and go. SessionHost+Frames: what each frame does. SessionHost+Delivery: events and
+// answers on their way out.
+import Contract
+import Inbox
+import Logging
+import Reactor
+import ServiceKit
+
+actor SessionHost: ReactorHandler {
+    /// What the hosts of a node share.
+    struct Environment: Sendable {
+        let settings: GatewaySettings
+        let router: Router
+        let writer: InboxWriter
+        let reader: InboxReader
+        let cursors: CursorStore
+        let services: GatewayServices
+        let logger: Logger
+    }
+
+    /// A user with sessions here.
+    struct Presence {
+        var connections: Set<ConnectionID> = []
+        /// Who may be written to, as far as asked; dropped whenever the user's log grows by a change.
+        var mayWriteTo: [Int64: Bool] = [:]
+    }
+
+    let reactor: Reactor
+    let environment: Environment
+    let mailbox: Mailbox
+    var sessions: [ConnectionID: Session] = [:]
+    var users: [Int64: Presence] = [:]
+    /// Counts the times that relations were dropped, so that an answer from before is not remembered after.
+    var relationEpoch = 0
+    /// Connections without a hello, the oldest first, each with its deadline.
+    private var helloDeadlines: [(connection: ConnectionID, at: ContinuousClock.Instant)] = []
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
+
+    init(reactor: Reactor, environment: Environment) {
+        self.reactor = reactor
+        self.environment = environment
+        mailbox = Mailbox { reactor.wake() }
+        environment.router.add(mailbox)
+    }
+
+    // MARK: The reactor's turn
+
+    nonisolated func started(on reactor: Reactor) {
+        Task { await self.watchHellos() }
+    }
+
+    nonisolated func drain(_ batch: borrowing EventBatch, on reactor: Reactor) {
+        assumeIsolated { host in
+            batch.forEach { event in host.take(event) }
+        }
+    }
+
+    nonisolated func turned(on reactor: Reactor) {
+        let deliveries = mailbox.take()
+        guard !deliveries.isEmpty else { return }
+        assumeIsolated { host in
+            for delivery in deliveries { host.deliver(delivery) }
+        }
+    }
+
+    private func take(_ event: borrowing Event) {
+        switch event.kind {
+        case .opened: open(event)
+        case .message: receive(event)
+        case .writable: resumeSending(event.connection)
+        case .closed: closed(event.connection)
+        }
+    }
+
+    // MARK: Coming and going
+
+    private func open(_ event: borrowing Event) {
+        let header = event.withPayload { String(decoding: $0, as: UTF8.self) }
+        let format = event.subprotocol.flatMap { FrameFormat(rawValue: $0) } ?? .json
+        sessions[event.connection] = Session(
+            connection: event.connection, format: format,
+            headerToken: AuthenticationInterceptor.bearerToken(inHeader: header))
+        helloDeadlines.append((event.connection, .now + environment.settings.helloLimit))
+    }
+
+    private func closed(_ connection: ConnectionID) {
+        guard let session = sessions.removeValue(forKey: connection) else { return }
+        if session.user != 0 { leave(session) }
+    }
+
+    func enter(_ connection: ConnectionID, user: Int64) {
+        users[user, default: Presence()].connections.insert(connection)
+        environment.router.directory.enter(user, reactor: reactor.index)
+    }
+
+    private func leave(_ session: Session) {
+        environment.router.directory.leave(session.user, reactor: reactor.index)
+        users[session.user]?.connections.remove(session.connection)
+        if users[session.user]?.connections.isEmpty == true { users[session.user] = nil }
+    }
+
+    func close(_ connection: ConnectionID, _ code: CloseCode, _ reason: String? = nil) {
+        guard sessions[connection] != nil else { return }
+        sessions[connection]?.phase = .closing
+        reactor.close(connection, code: code.rawValue, reason: reason ?? code.reason)
+    }
+
+    /// Looks at the oldest connections without a hello until the reactor ends.
+    private func watchHellos() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(250))
+            let now = ContinuousClock.now
+            let due = helloDeadlines.prefix { $0.at <= now }
+            for entry in due where sessions[entry.connection]?.phase == .awaitingHello {
+                close(entry.connection, .noHello)
+            }
+            helloDeadlines.removeFirst(due.count)
+        }
+    }
+
+    // MARK: Draining
+
+    /// No new connections; those that are open are asked to connect again at a moment of their own.
+    func beginDrain() {
+        reactor.stopListening()
+        let window = environment.settings.drainWindow
+        for session in sessions.values where session.phase == .live {
+            let after = Int32.random(in: 0...Int32(clamping: max(1, window.wholeMilliseconds)))
+            tell(session.connection, .reconnect(.with { $0.afterMs = after; $0.reason = "draining" }))
+        }
+    }
+
+    func endDrain() {
+        for connection in sessions.keys { close(connection, .draining) }
+    }
+
+    var openSessions: Int { sessions.count }
+
+    var statistics: ReactorStatistics { reactor.statistics }
+}

@@ -1,0 +1,149 @@
+// From an HTTP request to a response: reads the body within its bounds, finds the route, carries token and request
+// id over to the call, and puts what every response has on the answer. Runs on any thread; holds nothing that
+// changes.
+import Foundation
+import GRPCCore
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+
+/// What Hummingbird gives with a request: the connection, to end it, and where to log.
+struct APIContext: InitializableFromSource, Sendable {
+    let channel: any Channel
+    let logger: Logger
+
+    init(source: ApplicationRequestContextSource) {
+        channel = source.channel
+        logger = source.logger
+    }
+}
+
+struct APIResponder: HTTPResponder {
+    private static let bodyBytesMax = 64 * 1024
+    private static let requestIDBytesMax = 64
+
+    let routes: [Route]
+    let requestTimeout: Duration
+
+    func respond(to request: Request, context: APIContext) async throws -> Response {
+        let requestID = Self.requestID(of: request)
+        do {
+            let body = try await receiveBody(of: request, on: context.channel)
+            let json = try await answer(request, body: body, requestID: requestID)
+            return Self.response(.ok, json, requestID: requestID)
+        } catch {
+            let refusal = Self.refusal(for: error, to: request, requestID: requestID, logger: context.logger)
+            return Self.response(
+                refusal.status, refusal.body(requestID: requestID), requestID: requestID, headers: refusal.headers)
+        }
+    }
+
+    // MARK: The request
+
+    private func answer(_ request: Request, body: ByteBuffer, requestID: String) async throws -> ByteBuffer {
+        let (route, parameters) = try findRoute(for: request)
+        if body.readableBytes > 0, !Self.isJSON(request.headers[.contentType]) {
+            throw APIError.invalidArgument("the body must be application/json", status: .unsupportedMediaType)
+        }
+        var metadata: Metadata = ["x-request-id": "\(requestID)"]
+        for value in request.headers[values: .authorization] {
+            metadata.addString(value, forKey: "authorization")
+        }
+        var options = CallOptions.defaults
+        options.timeout = requestTimeout
+        let query = Dictionary(
+            request.uri.queryParameters.lazy.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+        return try await route.answer(Parameters(path: parameters, query: query), body, metadata, options)
+    }
+
+    private func findRoute(for request: Request) throws(APIError) -> (Route, [String: Substring]) {
+        let path = request.uri.path.split(separator: "/", omittingEmptySubsequences: false)
+        var allowed: [HTTPRequest.Method] = []
+        for route in routes {
+            guard let parameters = route.path.match(path) else { continue }
+            if route.method == request.method { return (route, parameters) }
+            if !allowed.contains(route.method) { allowed.append(route.method) }
+        }
+        throw allowed.isEmpty ? .noSuchPath : .methodNotAllowed(allowed: allowed)
+    }
+
+    /// The whole body. Read even where none is needed, because the connection's next request comes after it. A body
+    /// that is too large is not read to its end: the connection closes once the refusal has had time to arrive.
+    private func receiveBody(of request: Request, on channel: any Channel) async throws -> ByteBuffer {
+        guard request.headers.contains(.contentLength) || request.headers.contains(.transferEncoding) else {
+            return ByteBuffer()
+        }
+        let deadline = channel.eventLoop.scheduleTask(in: .init(requestTimeout)) { channel.close(promise: nil) }
+        do {
+            let body = try await request.body.collect(upTo: Self.bodyBytesMax)
+            deadline.cancel()
+            return body
+        } catch {
+            deadline.cancel()
+            channel.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
+            throw error is NIOTooManyBytesError ? APIError.bodyTooLarge(bytesMax: Self.bodyBytesMax) : error
+        }
+    }
+
+    private static func isJSON(_ contentType: String?) -> Bool {
+        let mediaType = contentType?.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces).lowercased()
+        return mediaType == "application/json"
+    }
+
+    /// The client's id for the request if it is short and harmless in a log line, else a new one.
+    private static func requestID(of request: Request) -> String {
+        let allowed = { (byte: UInt8) in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        if let given = request.headers[.requestID], !given.isEmpty, given.utf8.count <= requestIDBytesMax,
+            given.utf8.allSatisfy(allowed) {
+            return given
+        }
+        let random = String(UInt64.random(in: .min ... .max), radix: 16)
+        return String(repeating: "0", count: 16 - random.count) + random
+    }
+
+    // MARK: The response
+
+    private static func response(
+        _ status: HTTPResponse.Status, _ json: ByteBuffer, requestID: String, headers: HTTPFields = [:]
+    ) -> Response {
+        var headers = headers
+        headers[.contentType] = "application/json"
+        headers[.cacheControl] = "no-store"
+        headers[.xContentTypeOptions] = "nosniff"
+        headers[.requestID] = requestID
+        return Response(status: status, headers: headers, body: .init(byteBuffer: json))
+    }
+
+    private static func refusal(
+        for error: any Error, to request: Request, requestID: String, logger: Logger
+    ) -> APIError {
+        let refusal: APIError =
+            switch error {
+            case let error as APIError: error
+            case let error as RPCError: APIError(error)
+            default: .unexpected
+            }
+        if refusal.status == .internalServerError {
+            logger.error(
+                "a request failed",
+                metadata: [
+                    "request_id": "\(requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
+                    "error": "\(error)",
+                ])
+        }
+        return refusal
+    }
+}
+
+extension HTTPField.Name {
+    /// A valid name, by inspection.
+    fileprivate static let requestID = Self("X-Request-Id")!
+}

@@ -1,0 +1,51 @@
+// The HTTP door: the contract's messages as proto3 JSON under /v1, over the same handlers that gRPC serves. It knows
+// no rule of any service; it turns a request into a message, the message into a call, and the answer into JSON.
+//
+// What bounds a request: a body of 64 KiB, received within requestTimeout (the connection is closed if it is not);
+// an answer within requestTimeout; a connection that sends nothing for idleTimeout is closed; connections above
+// connectionsMax wait in the backlog.
+import GRPCCore
+import Hummingbird
+import Logging
+import NIOCore
+
+public struct HTTPAPIConfiguration: Sendable {
+    public var host: String
+    /// 0: any free port, told to onServerRunning.
+    public var port: Int
+    public var requestTimeout: Duration
+    public var idleTimeout: Duration
+    public var connectionsMax: Int
+
+    public init(
+        host: String = "127.0.0.1",
+        port: Int = 7401,
+        requestTimeout: Duration = .seconds(10),
+        idleTimeout: Duration = .seconds(60),
+        connectionsMax: Int = 4096
+    ) {
+        self.host = host
+        self.port = port
+        self.requestTimeout = requestTimeout
+        self.idleTimeout = idleTimeout
+        self.connectionsMax = connectionsMax
+    }
+}
+
+/// The HTTP API as a service. client reaches every service of the contract, through whichever transport; it must
+/// be running. A graceful shutdown answers the requests that are under way.
+public func makeHTTPAPI<Transport: ClientTransport>(
+    client: GRPCClient<Transport>,
+    configuration: HTTPAPIConfiguration,
+    logger: Logger,
+    onServerRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
+) -> some ApplicationProtocol {
+    var application = ApplicationConfiguration(address: .hostname(configuration.host, port: configuration.port))
+    application.availableConnectionsDelegate = .maximum(configuration.connectionsMax, logger: logger)
+    return Application(
+        responder: APIResponder(routes: makeRoutes(client), requestTimeout: configuration.requestTimeout),
+        server: .http1(configuration: .init(idleTimeout: .init(configuration.idleTimeout))),
+        configuration: application,
+        onServerRunning: { await onServerRunning($0.localAddress?.port ?? configuration.port) },
+        logger: logger)
+}

@@ -1,0 +1,122 @@
+// One route: which requests it takes, and how it turns one into a call and the answer into JSON.
+import GRPCCore
+import HTTPTypes
+import Hummingbird
+import SwiftProtobuf
+
+struct Route: Sendable {
+    let method: HTTPRequest.Method
+    let path: PathTemplate
+    /// From the request's parameters and body to the answer as JSON. Throws APIError or RPCError.
+    let answer: @Sendable (Parameters, _ body: ByteBuffer, Metadata, CallOptions) async throws -> ByteBuffer
+
+    init<Request: Message, Answer: Message>(
+        _ method: HTTPRequest.Method,
+        _ path: StaticString,
+        fill: @escaping @Sendable (inout Request, Parameters) throws -> Void = { _, _ in },
+        call: @escaping @Sendable (Request, Metadata, CallOptions) async throws -> Answer
+    ) {
+        self.method = method
+        self.path = PathTemplate(path)
+        let takesBody = method == .post || method == .patch
+        self.answer = { parameters, body, metadata, options in
+            var request = takesBody ? try Request(body) : Request()
+            try fill(&request, parameters)
+            let answer = try await call(request, metadata, options)
+            return ByteBuffer(bytes: try answer.jsonUTF8Bytes() as [UInt8])
+        }
+    }
+}
+
+extension Message {
+    /// Deeper than any message of the contract; bounds the parser's recursion, in ignored fields too.
+    private static var nestingMax: Int { 16 }
+
+    /// A request message from its body. An empty body is the empty message; unknown fields are ignored.
+    fileprivate init(_ body: ByteBuffer) throws(APIError) {
+        guard body.readableBytes > 0 else {
+            self.init()
+            return
+        }
+        var options = JSONDecodingOptions()
+        options.messageDepthLimit = Self.nestingMax
+        options.ignoreUnknownFields = true
+        do {
+            try self.init(jsonUTF8Bytes: Array(body.readableBytesView), options: options)
+        } catch JSONDecodingError.messageDepthLimit {
+            throw .invalidArgument("the body is nested more than \(Self.nestingMax) deep")
+        } catch JSONDecodingError.invalidUTF8 {
+            throw .invalidArgument("the body is not UTF-8")
+        } catch JSONDecodingError.numberRange, JSONDecodingError.malformedNumber {
+            throw .invalidArgument("a number of the body is outside its field's range")
+        } catch {
+            throw .invalidArgument("the body is not this request as JSON")
+        }
+    }
+}
+
+/// A path such as "/v1/friend-requests/{id}:accept": segments that are fixed, or a parameter with a fixed suffix.
+struct PathTemplate: Sendable {
+    enum Segment: Sendable {
+        case fixed(String)
+        case parameter(String, suffix: String)
+    }
+
+    let segments: [Segment]
+    let text: String
+
+    init(_ template: StaticString) {
+        text = "\(template)"
+        segments = text.split(separator: "/", omittingEmptySubsequences: false).map { segment in
+            guard segment.first == "{", let end = segment.firstIndex(of: "}") else { return .fixed(String(segment)) }
+            return .parameter(
+                String(segment[segment.index(after: segment.startIndex)..<end]),
+                suffix: String(segment[segment.index(after: end)...]))
+        }
+    }
+
+    /// The path's parameters if it is of this form. A parameter is not empty and holds no ":".
+    func match(_ path: [Substring]) -> [String: Substring]? {
+        guard path.count == segments.count else { return nil }
+        var parameters: [String: Substring] = [:]
+        for (segment, part) in zip(segments, path) {
+            switch segment {
+            case .fixed(let text):
+                guard part == text else { return nil }
+            case .parameter(let name, let suffix):
+                guard part.hasSuffix(suffix) else { return nil }
+                let value = part.dropLast(suffix.count)
+                guard !value.isEmpty, !value.contains(":") else { return nil }
+                parameters[name] = value
+            }
+        }
+        return parameters
+    }
+}
+
+/// What the path and the query say.
+struct Parameters: Sendable {
+    let path: [String: Substring]
+    let query: [Substring: Substring]
+
+    /// An id out of the path: 1 to 2^63-1 in decimal digits.
+    func id(_ name: String) throws(APIError) -> Int64 {
+        guard let id: Int64 = Self.decimal(path[name] ?? ""), id > 0 else {
+            throw .invalidArgument("\(name) must be a positive 64-bit integer")
+        }
+        return id
+    }
+
+    /// A number out of the query, 0 when it is absent.
+    func count<Number: FixedWidthInteger>(_ name: String) throws(APIError) -> Number {
+        guard let text = query[name[...]] else { return 0 }
+        guard let number: Number = Self.decimal(text) else {
+            throw .invalidArgument("\(name) must be an integer from 0 to \(Number.max)")
+        }
+        return number
+    }
+
+    private static func decimal<Number: FixedWidthInteger>(_ text: Substring) -> Number? {
+        text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Number(text) : nil
+    }
+}

@@ -1,0 +1,45 @@
+// Reading logs. Every read is whole: it returns what there is after a seq, in order, with nothing left out, or fails.
+import Foundation
+import Postgres
+
+public struct InboxReader: Sendable {
+    private let postgres: PostgresClient
+
+    public init(postgres: PostgresClient) {
+        self.postgres = postgres
+    }
+
+    /// Events after since, oldest first, at most limit of them.
+    public func read(_ user: Int64, since: Int64, limit: Int) async throws(PostgresError) -> [LogEvent] {
+        let rows = try await postgres.query(
+            """
+            SELECT seq, at, payload FROM inbox.events
+            WHERE user_id = \(user) AND seq > \(since) ORDER BY seq LIMIT \(Int64(limit))
+            """)
+        var events: [LogEvent] = []
+        events.reserveCapacity(rows.count)
+        for row in rows {
+            let (seq, at, payload) = try row.decode(Int64.self, Date.self, [UInt8].self)
+            events.append(LogEvent(seq: seq, at: at, payload: payload))
+        }
+        return events
+    }
+
+    /// The newest seq of a log; nil for a user who has none.
+    public func head(of user: Int64) async throws(PostgresError) -> Int64? {
+        let rows = try await postgres.query("SELECT seq FROM inbox.heads WHERE user_id = \(user)")
+        guard let row = rows.first else { return nil }
+        return try row[0, as: Int64.self]
+    }
+
+    /// The newest seqs of many logs.
+    public func heads(of users: [Int64]) async throws(PostgresError) -> [(user: Int64, seq: Int64)] {
+        let rows = try await postgres.query("SELECT user_id, seq FROM inbox.heads WHERE user_id = ANY (\(users))")
+        var heads: [(user: Int64, seq: Int64)] = []
+        for row in rows {
+            let (user, seq) = try row.decode(Int64.self, Int64.self)
+            heads.append((user, seq))
+        }
+        return heads
+    }
+}

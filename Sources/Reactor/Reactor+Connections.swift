@@ -1,0 +1,67 @@
+// Sending and closing. On the reactor only.
+import CGateway
+
+/// What became of a frame that was to be queued.
+public enum SendOutcome: Sendable {
+    /// It leaves with the turn.
+    case queued
+    /// The connection's queue is full (or the reactor's memory is): a writable event follows. Nothing was queued.
+    case full
+    /// The connection has ended or is closing, or the frame is larger than any buffer: it can never be sent.
+    case gone
+}
+
+extension Reactor {
+    @inline(__always)
+    public func send(_ bytes: UnsafeRawBufferPointer, as kind: MessageKind, to connection: ConnectionID) -> SendOutcome {
+        let opcode = kind == .text ? GW_TEXT : GW_BINARY
+        let data = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        return outcome(gw_conn_send(raw, connection.raw, opcode, data, UInt64(bytes.count)))
+    }
+
+    /// Echoes an event's payload.
+    @inline(__always)
+    public func sendBack(_ event: borrowing Event) -> SendOutcome {
+        send(event.payload, as: event.messageKind, to: event.connection)
+    }
+
+    @inline(__always)
+    private func outcome(_ result: Int32) -> SendOutcome {
+        switch result {
+        case 0: .queued
+        case Int32(GW_EFULL.rawValue), Int32(GW_ENOBUFS.rawValue): .full
+        default: .gone
+        }
+    }
+
+    /// Starts the close handshake after what is queued.
+    public func close(_ connection: ConnectionID, code: UInt16, reason: String) {
+        _ = gw_conn_close(raw, connection.raw, code, reason)
+    }
+
+    /// The connection is closed when its peer is silent for this long; nil: never.
+    public func setIdleLimit(_ limit: Duration?, of connection: ConnectionID) {
+        let milliseconds = limit.map { UInt32(clamping: $0.wholeMilliseconds) } ?? 0
+        _ = gw_conn_set_idle(raw, connection.raw, milliseconds)
+    }
+
+    public func stopListening() {
+        gw_reactor_stop_listening(raw)
+    }
+
+    public var statistics: ReactorStatistics {
+        var stats = gw_stats()
+        gw_reactor_stats(raw, &stats)
+        return ReactorStatistics(
+            connections: stats.connections, accepted: stats.accepted, handshakesFailed: stats.handshakes_failed,
+            messagesIn: stats.messages_in, messagesOut: stats.messages_out, bytesIn: stats.bytes_in,
+            bytesOut: stats.bytes_out, turns: stats.turns, systemCalls: stats.syscalls, poolBytes: stats.pool_bytes)
+    }
+}
+
+/// Since the start, but for connections and poolBytes, which are now.
+public struct ReactorStatistics: Sendable {
+    public let connections, accepted, handshakesFailed: UInt64
+    public let messagesIn, messagesOut, bytesIn, bytesOut: UInt64
+    public let turns, systemCalls, poolBytes: UInt64
+}

@@ -1,0 +1,102 @@
+// The core's limits and deadlines as Swift writes them, and its errors.
+import CGateway
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+public struct ReactorSettings: Sendable {
+    public var connectionsMax = 16_384
+    public var messageBytesMax = 64 * 1024
+    public var fragmentsMax = 1024
+    public var outboundBytesMax = 256 * 1024
+    public var poolBytesMax = 256 * 1024 * 1024
+    public var handshakeLimit: Duration = .seconds(5)
+    /// Silence after which a connection is closed; zero: never.
+    public var idleLimit: Duration = .zero
+    /// The close code that tells a peer so.
+    public var idleCloseCode: UInt16 = 1001
+    public var writeStallLimit: Duration = .seconds(30)
+    public var closeLimit: Duration = .seconds(2)
+    public var path = "/ws"
+    /// In order of preference; a client that offers none of them is refused unless this is empty.
+    public var subprotocols: [String] = []
+    /// Allowed Origin values; nil: any.
+    public var origins: [String]?
+
+    public init() {}
+
+    func makeReactor() throws(GatewayError) -> OpaquePointer {
+        let memory = UnsafeMutablePointer<gw_config>.allocate(capacity: 1)
+        defer { memory.deallocate() }
+        gw_config_init(memory)
+        var config = memory.pointee
+        config.connections_max = UInt32(clamping: connectionsMax)
+        config.message_bytes_max = UInt32(clamping: messageBytesMax)
+        config.fragments_max = UInt32(clamping: fragmentsMax)
+        config.outbound_bytes_max = UInt32(clamping: outboundBytesMax)
+        config.pool_bytes_max = UInt64(clamping: poolBytesMax)
+        config.handshake_ms = Self.milliseconds(handshakeLimit)
+        config.idle_ms = Self.milliseconds(idleLimit)
+        config.idle_code = idleCloseCode
+        config.write_stall_ms = Self.milliseconds(writeStallLimit)
+        config.close_ms = Self.milliseconds(closeLimit)
+        config.subprotocol_required = subprotocols.isEmpty ? 0 : 1
+        let path = CStrings([path])
+        let subprotocols = CStrings(subprotocols)
+        let origins = CStrings(origins ?? [])
+        config.path = path.pointers[0].unsafelyUnwrapped
+        config.subprotocols = self.subprotocols.isEmpty ? nil : UnsafePointer(subprotocols.pointers)
+        config.origins = self.origins == nil ? nil : UnsafePointer(origins.pointers)
+        var reactor: OpaquePointer?
+        let result = withExtendedLifetime((path, subprotocols, origins)) { gw_reactor_create(&config, &reactor) }
+        guard result >= 0, let reactor else { throw GatewayError(result) }
+        return reactor
+    }
+
+    private static func milliseconds(_ duration: Duration) -> UInt32 {
+        UInt32(clamping: duration.wholeMilliseconds)
+    }
+}
+
+extension Duration {
+    public var wholeMilliseconds: Int64 {
+        let (seconds, attoseconds) = components
+        return seconds * 1000 + attoseconds / 1_000_000_000_000_000
+    }
+}
+
+/// A NULL-terminated array of C strings, for the length of a call: the core copies what it keeps.
+private final class CStrings {
+    let pointers: UnsafeMutablePointer<UnsafePointer<CChar>?>
+    private let count: Int
+
+    init(_ strings: [String]) {
+        count = strings.count
+        pointers = .allocate(capacity: count + 1)
+        for (index, string) in strings.enumerated() {
+            (pointers + index).initialize(to: UnsafePointer(strdup(string)))
+        }
+        (pointers + count).initialize(to: nil)
+    }
+
+    deinit {
+        for index in 0..<count { free(UnsafeMutablePointer(mutating: pointers[index])) }
+        pointers.deallocate()
+    }
+}
+
+/// A negative result of the core: -errno or one of its own codes.
+public struct GatewayError: Error, Sendable, CustomStringConvertible {
+    public let code: Int32
+
+    init(_ code: Int32) {
+        self.code = code
+    }
+
+    public var description: String { String(cString: gw_strerror(code)) }
+    /// Someone else listens on the port.
+    public var isAddressInUse: Bool { code == -98 }
+    /// io_uring is disabled, filtered or too old.
+    public var isRingRefused: Bool { code == -1 || code == -38 || code == -22 }
+}

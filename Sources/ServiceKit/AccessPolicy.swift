@@ -1,0 +1,38 @@
+// Which method may be called by whom. Default deny: a method that is not listed is served to nobody, and a test
+// holds this list against the contract.
+import GRPCCore
+
+public enum Access: Sendable {
+    /// No token needed: these are how one gets a token.
+    case anyone
+    /// A valid access token of a device that is logged in.
+    case user
+    /// Other services of this installation, never a client.
+    case service
+}
+
+public enum AccessPolicy {
+    static let methods: [String: Access] = [
+        "ringway.v1.AuthService/Register": .anyone,
+        "ringway.v1.AuthService/LogIn": .anyone,
+        "ringway.v1.AuthService/Refresh": .anyone,
+        "ringway.v1.AuthService/LogOut": .user,
+        "ringway.v1.AuthService/VerifyToken": .service,
+        "ringway.v1.ProfileService/GetProfile": .user,
+        "ringway.v1.ProfileService/GetMyProfile": .user,
+        "ringway.v1.ProfileService/UpdateMyProfile": .user,
+        "ringway.v1.FriendshipService/RequestFriend": .user,
+        "ringway.v1.FriendshipService/ListFriendRequests": .user,
+        "ringway.v1.FriendshipService/AcceptFriendRequest": .user,
+        "ringway.v1.FriendshipService/RejectFriendRequest": .user,
+        "ringway.v1.FriendshipService/ListFriends": .user,
+        "ringway.v1.FriendshipService/RemoveFriend": .user,
+        "ringway.v1.FriendshipService/FilterFriends": .service,
+        "ringway.v1.InboxService/ReadInbox": .user,
+        "ringway.v1.GatewayService/LocateGateway": .user,
+    ]
+
+    static func access(to method: MethodDescriptor) -> Access? {
+        methods[method.fullyQualifiedMethod]
+    }
+}

@@ -1,0 +1,87 @@
+// `ringway migrate`: brings the database to this program's schema.
+import ArgumentParser
+import Foundation
+import Logging
+import Postgres
+import ServiceKit
+
+struct Migrate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Apply the migrations that the database lacks, once, under a lock.")
+
+    @Flag(help: "Only say what would be applied; exit code 3 if anything would.")
+    var status = false
+
+    @Argument(parsing: .captureForPassthrough, help: "--postgres-url, --migrations; see ringway serve --help.")
+    var arguments: [String] = []
+
+    func run() async throws {
+        try await complaining {
+            let settings = try ServeSettings(arguments: arguments)
+            let database = Database(settings)
+            if status {
+                let status = try await database.status()
+                print(Database.describe(status))
+                if status != .current { throw ExitCode(3) }
+            } else {
+                let applied = try await database.migrate()
+                print(applied.isEmpty ? "nothing to apply; the schema is current"
+                    : applied.map { "applied \($0)" }.joined(separator: "\n"))
+            }
+            await database.client.shutdown()
+        }
+    }
+}
+
+/// The database as commands meet it: reachable or not, of a known schema or not.
+struct Database {
+    let client: PostgresClient
+    private let migrator: Migrator
+
+    init(_ settings: ServeSettings) {
+        var configuration = PostgresConfiguration(url: settings.postgresURL)
+        configuration.poolSize = settings.postgresPool
+        client = PostgresClient(configuration: configuration, logger: Logger(label: "ringway.postgres"))
+        migrator = Migrator(directory: settings.migrations)
+    }
+
+    func status() async throws -> SchemaStatus {
+        try await translating { try await migrator.status(client) }
+    }
+
+    func migrate() async throws -> [String] {
+        try await translating { try await migrator.migrate(client) }
+    }
+
+    /// `serve` runs on exactly the schema it knows.
+    func requireCurrent() async throws {
+        let status = try await status()
+        guard status == .current else { throw Complaint(line: Self.describe(status)) }
+    }
+
+    private func translating<Result>(_ body: () async throws -> Result) async throws -> Result {
+        do {
+            return try await body()
+        } catch let error as PostgresError where error.code == .unavailable || error.code == .timeout {
+            throw Complaint(
+                line: "Postgres can't be reached; start it, or name another with --postgres-url or "
+                    + "RINGWAY_POSTGRES_URL")
+        } catch let error as MigrationError {
+            throw Complaint(line: "migrations: \(error)")
+        }
+    }
+
+    static func describe(_ status: SchemaStatus) -> String {
+        switch status {
+        case .current:
+            "the schema is current"
+        case .behind(let names):
+            "the database lacks \(names.joined(separator: ", ")); run ringway migrate"
+        case .unknown(let versions):
+            "the database has migrations of a newer ringway (\(versions.map(String.init).joined(separator: ", "))); "
+                + "run that version"
+        case .changed(let names):
+            "migrations were edited after they had been applied (\(names.joined(separator: ", "))); restore them"
+        }
+    }
+}

@@ -1,0 +1,10 @@
+// The one binary: the whole system on a laptop, and each of its tools.
+import ArgumentParser
+
+@main
+struct Ringway: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ringway",
+        abstract: "A real-time gateway and the user system behind it.",
+        subcommands: [Serve.self, Migrate.self, Chat.self, Echo.self])
+}

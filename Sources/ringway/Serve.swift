@@ -1,0 +1,183 @@
+// `ringway serve`: the whole system in one process. This file puts it together, in the order of what needs what.
+//
+//     Postgres -> services -> in-process gRPC -> gateway (7400), HTTP (7401), gRPC (7402), operations (7403)
+import ArgumentParser
+import Auth
+import Contract
+import Friendship
+import GRPCCore
+import GRPCInProcessTransport
+import GRPCNIOTransportHTTP2
+import Gateway
+import HTTPAPI
+import Inbox
+import Logging
+import Postgres
+import Profile
+import Reactor
+import ServiceKit
+import ServiceLifecycle
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve everything in one process.",
+        discussion: "Settings (flags, over RINGWAY_* variables, over the file that --config names):\n"
+            + Settings.describe(ServeSettings.known))
+
+    @Argument(parsing: .captureForPassthrough, help: "Settings; see below.")
+    var arguments: [String] = []
+
+    func run() async throws {
+        if arguments.contains("--help") || arguments.contains("-h") {
+            throw CleanExit.helpRequest(Self.self)
+        }
+        try await complaining {
+            let settings = try ServeSettings(arguments: arguments)
+            guard let level = Logger.Level(rawValue: settings.logLevel) else {
+                throw Complaint(line: "--log-level must be trace, debug, info, notice, warning, error or critical", code: 64)
+            }
+            LoggingSystem.bootstrap { label in
+                var handler = StreamLogHandler.standardError(label: label)
+                handler.logLevel = level
+                return handler
+            }
+            try Ports.requireFree(settings)
+            try await Node(settings).run()
+        }
+    }
+}
+
+/// One node: everything that `serve` starts, and stops in the opposite order.
+private struct Node {
+    private let settings: ServeSettings
+    private let logger = Logger(label: "ringway")
+    private let database: Database
+    private let gatewayPostgres: PostgresClient
+
+    init(_ settings: ServeSettings) {
+        self.settings = settings
+        database = Database(settings)
+        var configuration = PostgresConfiguration(url: settings.postgresURL)
+        configuration.poolSize = settings.postgresPool
+        configuration.applicationName = "ringway gateway"
+        gatewayPostgres = PostgresClient(configuration: configuration, logger: Logger(label: "ringway.gateway.postgres"))
+    }
+
+    func run() async throws {
+        try await database.requireCurrent()
+        let auth = try await AuthHandler.start(postgres: database.client, settings: settings.auth)
+        let transport = InProcessTransport()
+        let client = GRPCClient(transport: transport.client)
+        let gateway = try await startGateway(client)
+        let services: [any RegistrableRPCService] = [
+            auth, ProfileHandler(postgres: database.client), FriendshipHandler(postgres: database.client),
+            InboxHandler(reader: InboxReader(postgres: database.client)), GatewayHandler(url: gateway.url),
+        ]
+        let verify = Self.verifier(client)
+        let inProcess = GRPCServer(
+            transport: transport.server, services: services,
+            interceptors: [AuthenticationInterceptor(door: .inProcess, verify: verify)])
+        let network = GRPCServer(
+            transport: .http2NIOPosix(
+                address: .ipv4(host: settings.address, port: settings.grpcPort), transportSecurity: .plaintext),
+            services: services,
+            interceptors: [AuthenticationInterceptor(door: .network, verify: verify)])
+        let (httpUp, httpIsUp) = AsyncStream.makeStream(of: Void.self)
+        let http = makeHTTPAPI(
+            client: client, configuration: .init(host: settings.address, port: settings.httpPort),
+            logger: Logger(label: "ringway.http")
+        ) { _ in httpIsUp.finish() }
+        let postgres = database.client
+        let operations = OperationsAPI(
+            readiness: {
+                do {
+                    try await postgres.query("SELECT 1", timeout: .seconds(1))
+                    return [:]
+                } catch {
+                    return ["postgres": "not available"]
+                }
+            },
+            metrics: { await gateway.metrics() })
+        let group = ServiceGroup(
+            services: [
+                RPCServerService(server: inProcess), RPCClientService(client: client), http,
+                RPCServerService(server: network),
+                operations.application(
+                    host: settings.address, port: settings.opsPort, logger: Logger(label: "ringway.operations")),
+            ], logger: Logger(label: "ringway.services"))
+        let running = Task { try await group.run() }
+        for await _ in httpUp {}
+        announce(gateway)
+        await Signals.firstOf(.terminate, .interrupt)
+        logger.info("draining")
+        await gateway.drain()
+        await group.triggerGracefulShutdown()
+        _ = try? await running.value
+        await gatewayPostgres.shutdown()
+        await database.client.shutdown()
+    }
+
+    private func startGateway<Transport: ClientTransport>(_ client: GRPCClient<Transport>) async throws -> Gateway {
+        do throws(GatewayError) {
+            return try await Gateway.start(
+                settings: settings.gateway, postgres: gatewayPostgres, services: GatewayServices(client: client),
+                logger: Logger(label: "ringway.gateway"))
+        } catch {
+            if error.isAddressInUse { throw Ports.complaint(settings.wsPort, "ws-port") }
+            if error.isRingRefused {
+                throw Complaint(
+                    line: "io_uring is refused (\(error)); allow it: sysctl kernel.io_uring_disabled=0, and a seccomp "
+                        + "profile that lets io_uring_setup pass")
+            }
+            throw Complaint(line: "the gateway can't start: \(error)")
+        }
+    }
+
+    /// Whose token is this? Asked of Auth through its contract, like everything else.
+    private static func verifier<Transport: ClientTransport>(
+        _ client: GRPCClient<Transport>
+    ) -> @Sendable (String) async throws -> Caller {
+        let auth = Ringway_V1_AuthService.Client(wrapping: client)
+        return { token in
+            let answer = try await auth.verifyToken(.with { $0.accessToken = token })
+            return Caller(userID: answer.userID, deviceID: answer.deviceID)
+        }
+    }
+
+    private func announce(_ gateway: Gateway) {
+        print(
+            """
+            ringway is up
+              WebSocket   \(gateway.url)
+              HTTP API    http://\(settings.address):\(settings.httpPort)/v1
+              gRPC        \(settings.address):\(settings.grpcPort)
+              operations  http://\(settings.address):\(settings.opsPort)/readyz  /livez  /metrics
+            """)
+        OutputStream.flush()
+    }
+}
+
+/// A gRPC server as a service of the group.
+private struct RPCServerService<Transport: ServerTransport>: Service {
+    let server: GRPCServer<Transport>
+
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await server.serve()
+        } onGracefulShutdown: {
+            server.beginGracefulShutdown()
+        }
+    }
+}
+
+private struct RPCClientService<Transport: ClientTransport>: Service {
+    let client: GRPCClient<Transport>
+
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await client.runConnections()
+        } onGracefulShutdown: {
+            client.beginGracefulShutdown()
+        }
+    }
+}

@@ -1,0 +1,101 @@
+// Every setting of `ringway serve`, once.
+import Auth
+import Foundation
+import Gateway
+import ServiceKit
+
+struct ServeSettings {
+    let address: String
+    let wsPort, httpPort, grpcPort, opsPort: Int
+    let postgresURL: String
+    let postgresPool: Int
+    let migrations: String
+    let logLevel: String
+    let gateway: GatewaySettings
+    let auth: AuthSettings
+
+    static let known: [Setting] = [
+        Setting("address", default: "127.0.0.1", "the address that all ports listen on"),
+        Setting("ws-port", default: "7400", "WebSocket, path /ws"),
+        Setting("http-port", default: "7401", "the HTTP API"),
+        Setting("grpc-port", default: "7402", "gRPC"),
+        Setting("ops-port", default: "7403", "metrics and health"),
+        Setting("postgres-url", default: "", secret: true, "a libpq URL; several hosts may be named for failover"),
+        Setting("postgres-pool", default: "8", "connections of the services, and as many of the gateway"),
+        Setting("migrations", default: "", "the directory of the migrations (default: deploy/migrations, found upwards)"),
+        Setting("reactors", default: "0", "gateway threads; 0: one a core"),
+        Setting("connections-max", default: "16384", "WebSocket connections a reactor"),
+        Setting("heartbeat-ms", default: "30000", "how often a client must be heard"),
+        Setting("drain-ms", default: "2000", "over how long the clients of a stopping node are spread"),
+        Setting("origins", default: "", "allowed Origin values, separated by commas; empty: any"),
+        Setting("public-url", default: "", "the WebSocket URL that clients are told; empty: made from address and port"),
+        Setting("issuer", default: "ringway", "the iss claim of access tokens"),
+        Setting("audience", default: "ringway", "the aud claim of access tokens"),
+        Setting("hasher-threads", default: "0", "passwords hashed at a time; 0: one a core"),
+        Setting("hasher-queue", default: "64", "passwords that may wait; one more is told when to come back"),
+        Setting("log-level", default: "info", "trace, debug, info, notice, warning, error or critical"),
+    ]
+
+    /// Ours, but read by other commands or by scripts.
+    private static let others: Set<String> = ["RINGWAY_PASSWORD", "RINGWAY_HOME", "RINGWAY_TEST_POSTGRES_URL"]
+
+    init(arguments: [String]) throws {
+        do {
+            let settings = try Settings(
+                Self.known, arguments: arguments, environment: ProcessInfo.processInfo.environment,
+                ignoring: Self.others
+            ) { try String(contentsOfFile: $0, encoding: .utf8) }
+            try self.init(settings)
+        } catch let error as SettingsError {
+            throw Complaint(line: error.description, code: 64)
+        }
+    }
+
+    private init(_ settings: Settings) throws {
+        let ports = 1...65_535
+        address = settings.string("address")
+        wsPort = try settings.int("ws-port", in: ports)
+        httpPort = try settings.int("http-port", in: ports)
+        grpcPort = try settings.int("grpc-port", in: ports)
+        opsPort = try settings.int("ops-port", in: ports)
+        postgresURL = settings.string("postgres-url")
+        guard !postgresURL.isEmpty else {
+            throw Complaint(line: "no database is named; set --postgres-url or RINGWAY_POSTGRES_URL, or use make run")
+        }
+        postgresPool = try settings.int("postgres-pool", in: 1...1000)
+        let named = settings.string("migrations")
+        migrations = named.isEmpty ? Self.findMigrations() : named
+        logLevel = settings.string("log-level")
+
+        var gateway = GatewaySettings()
+        gateway.address = address
+        gateway.port = UInt16(wsPort)
+        gateway.reactors = try settings.int("reactors", in: 0...256)
+        gateway.connectionsMax = try settings.int("connections-max", in: 1...1_000_000)
+        gateway.heartbeat = .milliseconds(try settings.int("heartbeat-ms", in: 100...3_600_000))
+        gateway.drainWindow = .milliseconds(try settings.int("drain-ms", in: 0...3_600_000))
+        gateway.origins = settings.list("origins")
+        gateway.publicURL = settings.string("public-url")
+        self.gateway = gateway
+
+        var auth = AuthSettings()
+        auth.issuer = settings.string("issuer")
+        auth.audience = settings.string("audience")
+        let threads = try settings.int("hasher-threads", in: 0...256)
+        if threads > 0 { auth.hasherThreads = threads }
+        auth.hasherQueue = try settings.int("hasher-queue", in: 1...100_000)
+        self.auth = auth
+    }
+
+    /// deploy/migrations in the working directory, or beside the binary or above it.
+    private static func findMigrations() -> String {
+        let path = "deploy/migrations"
+        var directory = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+        var candidates = [FileManager.default.currentDirectoryPath + "/" + path]
+        while directory.path != "/" {
+            directory.deleteLastPathComponent()
+            candidates.append(directory.path + "/" + path)
+        }
+        return candidates.first { FileManager.default.fileExists(atPath: $0) } ?? path
+    }
+}

@@ -1,0 +1,184 @@
+// Access tokens: a good one says who it is for, and every other one is refused in the same way.
+import Crypto
+import Foundation
+import Testing
+
+@testable import Auth
+
+@Suite struct AccessTokenTests {
+    private let key = SigningKey()
+
+    private func tokens(_ change: (inout AuthSettings) -> Void = { _ in }) async throws -> AccessTokens {
+        var settings = AuthSettings()
+        change(&settings)
+        return AccessTokens(keys: try await SigningKeys([key]), settings: settings)
+    }
+
+    /// A token of this header and these claims, signed with `key` unless told otherwise.
+    private func forge(header: String? = nil, claims: String? = nil, with pem: String? = nil) throws -> String {
+        let now = Int(Date.now.timeIntervalSince1970)
+        let header = header ?? #"{"alg":"ES256","kid":"\#(key.kid)","typ":"at+jwt"}"#
+        let claims =
+            claims ?? #"{"iss":"ringway","aud":"ringway","sub":"7","sid":"8","iat":\#(now),"exp":\#(now + 60)}"#
+        let input = "\(Base64URL.encode(header.utf8)).\(Base64URL.encode(claims.utf8))"
+        let signer = try P256.Signing.PrivateKey(pemRepresentation: pem ?? key.privateKey)
+        return "\(input).\(Base64URL.encode(try signer.signature(for: Data(input.utf8)).rawRepresentation))"
+    }
+
+    @Test func good__names_the_user_the_device_and_its_end() async throws {
+        let tokens = try await tokens()
+        let now = Date(timeIntervalSince1970: 1_800_000_000.7)
+        let token = try await tokens.issue(user: 7, device: 8, now: now)
+        #expect(token.utf8.count < 512)
+        let grant = try await tokens.verify(token, now: now)
+        #expect(grant == AccessGrant(userID: 7, deviceID: 8, expiresAt: 1_800_000_600))
+    }
+
+    @Test func good__carries_the_claims_of_RFC_9068() async throws {
+        let token = try await tokens().issue(user: 7, device: 8)
+        let parts = token.split(separator: ".")
+        let headerBytes = try #require(Base64URL.decode(parts[0]))
+        let header = try #require(try JSONSerialization.jsonObject(with: headerBytes) as? [String: String])
+        #expect(header == ["alg": "ES256", "kid": key.kid, "typ": "at+jwt"])
+        let claimBytes = try #require(Base64URL.decode(parts[1]))
+        let claims = try #require(try JSONSerialization.jsonObject(with: claimBytes) as? [String: Any])
+        #expect(Set(claims.keys) == ["iss", "aud", "sub", "sid", "iat", "exp"])
+        #expect(claims["sub"] as? String == "7")
+        #expect(claims["sid"] as? String == "8")
+    }
+
+    @Test func forged_with_the_right_key__is_good() async throws {
+        // So that the refusals below have no other reason than theirs.
+        #expect(try await tokens().verify(forge()).userID == 7)
+    }
+
+    @Test func expired__is_refused_from_the_second_it_says() async throws {
+        let tokens = try await tokens()
+        let now = Date(timeIntervalSince1970: 1_800_000_000)
+        let token = try await tokens.issue(user: 7, device: 8, now: now)
+        #expect(try await tokens.verify(token, now: now + 599).userID == 7)
+        for age in [600.0, 601, 1e6] {
+            await #expect(throws: AuthError.accessRefused) { try await tokens.verify(token, now: now + age) }
+        }
+    }
+
+    @Test func another_issuer_audience_or_key__is_refused() async throws {
+        let token = try await tokens().issue(user: 7, device: 8)
+        for stranger in [
+            try await tokens { $0.issuer = "elsewhere" }, try await tokens { $0.audience = "elsewhere" },
+            AccessTokens(keys: try await SigningKeys([SigningKey()]), settings: AuthSettings()),
+        ] {
+            await #expect(throws: AuthError.accessRefused) { try await stranger.verify(token) }
+        }
+    }
+
+    @Test func older_key__still_verifies_and_the_newest_signs() async throws {
+        let newer = SigningKey()
+        let both = AccessTokens(keys: try await SigningKeys([newer, key]), settings: AuthSettings())
+        #expect(try await both.verify(tokens().issue(user: 7, device: 8)).userID == 7)
+        let fresh = try await both.issue(user: 7, device: 8)
+        #expect(try await both.verify(fresh).userID == 7)
+        await #expect(throws: AuthError.accessRefused) { try await tokens().verify(fresh) }
+        // A known id does not lend its name to another known key.
+        let swapped = try forge(with: newer.privateKey)
+        await #expect(throws: AuthError.accessRefused) { try await both.verify(swapped) }
+    }
+
+    @Test func header__must_be_exactly_ours() async throws {
+        let tokens = try await tokens()
+        let kid = key.kid
+        for header in [
+            #"{"alg":"none","kid":"\#(kid)","typ":"at+jwt"}"#, #"{"alg":"None","kid":"\#(kid)","typ":"at+jwt"}"#,
+            #"{"alg":"HS256","kid":"\#(kid)","typ":"at+jwt"}"#, #"{"alg":"ES384","kid":"\#(kid)","typ":"at+jwt"}"#,
+            #"{"alg":"es256","kid":"\#(kid)","typ":"at+jwt"}"#, #"{"kid":"\#(kid)","typ":"at+jwt"}"#,
+            #"{"alg":"ES256","typ":"at+jwt"}"#, #"{"alg":"ES256","kid":"","typ":"at+jwt"}"#,
+            #"{"alg":"ES256","kid":"unknown","typ":"at+jwt"}"#, #"{"alg":"ES256","kid":null,"typ":"at+jwt"}"#,
+            #"{"alg":"ES256","kid":"../../dev/null","typ":"at+jwt"}"#, #"{"alg":"ES256","kid":1e300,"typ":"at+jwt"}"#,
+            #"{"alg":"ES256","kid":"\#(kid)"}"#, #"{"alg":"ES256","kid":"\#(kid)","typ":"JWT"}"#,
+            #"["ES256"]"#, "null", "", "{", String(repeating: "[", count: 2000),
+        ] {
+            let token = try forge(header: header)
+            await #expect(throws: AuthError.accessRefused, "\(header)") { try await tokens.verify(token) }
+        }
+    }
+
+    @Test func header__with_a_number_beyond_all_integers_does_no_harm() async throws {
+        let header = #"{"alg":"ES256","kid":"\#(key.kid)","typ":"at+jwt","x":1e300}"#
+        #expect(try await tokens().verify(forge(header: header)).userID == 7)
+        let stranger = try forge(header: header, with: SigningKey().privateKey)
+        await #expect(throws: AuthError.accessRefused) { try await tokens().verify(stranger) }
+    }
+
+    @Test func unsigned_or_signed_with_the_public_key_as_a_secret__is_refused() async throws {
+        let tokens = try await tokens()
+        let publicKey = try P256.Signing.PrivateKey(pemRepresentation: key.privateKey).publicKey
+        let claims = try #require(try forge().split(separator: ".").dropFirst().first)
+        let none = Base64URL.encode(#"{"alg":"none","kid":"\#(key.kid)","typ":"at+jwt"}"#.utf8)
+        let hmac = Base64URL.encode(#"{"alg":"HS256","kid":"\#(key.kid)","typ":"at+jwt"}"#.utf8)
+        let macs = [Data(publicKey.pemRepresentation.utf8), publicKey.derRepresentation, publicKey.x963Representation]
+            .map { HMAC<SHA256>.authenticationCode(for: Data("\(hmac).\(claims)".utf8), using: SymmetricKey(data: $0)) }
+        let signed = macs.map { "\(hmac).\(claims).\(Base64URL.encode($0))" }
+        for token in ["\(none).\(claims).", "\(none).\(claims)"] + signed {
+            await #expect(throws: AuthError.accessRefused) { try await tokens.verify(token) }
+        }
+    }
+
+    @Test func claims__must_all_be_there() async throws {
+        let tokens = try await tokens()
+        let exp = Int(Date.now.timeIntervalSince1970) + 60
+        for claims in [
+            #"{"aud":"ringway","sub":"7","sid":"8","iat":1,"exp":\#(exp)}"#,
+            #"{"iss":"ringway","sub":"7","sid":"8","iat":1,"exp":\#(exp)}"#,
+            #"{"iss":"ringway","aud":"ringway","sid":"8","iat":1,"exp":\#(exp)}"#,
+            #"{"iss":"ringway","aud":"ringway","sub":"7","iat":1,"exp":\#(exp)}"#,
+            #"{"iss":"ringway","aud":"ringway","sub":"7","sid":"8","exp":\#(exp)}"#,
+            #"{"iss":"ringway","aud":"ringway","sub":"7","sid":"8","iat":1}"#,
+            #"{"iss":"ringway","aud":"ringway","sub":"7","sid":"8","iat":1,"exp":1e300}"#,
+            #"{"iss":"ringway","aud":"ringway","sub":"ada","sid":"8","iat":1,"exp":\#(exp)}"#,
+            #"{"iss":"ringway","aud":["ringway","x"],"sub":"7","sid":"8","iat":1,"exp":\#(exp)}"#,
+            "{}", "null", "", "not JSON",
+        ] {
+            let token = try forge(claims: claims)
+            await #expect(throws: AuthError.accessRefused, "\(claims)") { try await tokens.verify(token) }
+        }
+    }
+
+    @Test func altered_anywhere__is_refused() async throws {
+        let tokens = try await tokens()
+        let token = Array(try await tokens.issue(user: 7, device: 8).utf8)
+        for index in token.indices {
+            var altered = token
+            altered[index] = token[index] == UInt8(ascii: "A") ? UInt8(ascii: "B") : UInt8(ascii: "A")
+            let text = String(decoding: altered, as: UTF8.self)
+            await #expect(throws: AuthError.accessRefused, "at \(index)") { try await tokens.verify(text) }
+        }
+    }
+
+    @Test func signature__has_one_spelling() async throws {
+        let tokens = try await tokens()
+        let token = try await tokens.issue(user: 7, device: 8)
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+        // The last of 86 characters carries two bits; fifteen other characters would read as the same ones.
+        for last in alphabet where last != token.last {
+            let text = token.dropLast() + String(last)
+            await #expect(throws: AuthError.accessRefused) { try await tokens.verify(String(text)) }
+        }
+        for suffix in ["=", "==", " ", "\n", "."] {
+            await #expect(throws: AuthError.accessRefused) { try await tokens.verify(token + suffix) }
+        }
+    }
+
+    @Test func junk__is_refused_whatever_its_size() async throws {
+        let tokens = try await tokens()
+        let good = try await tokens.issue(user: 7, device: 8)
+        for junk in [
+            "", ".", "..", "...", "a.b.c", "é.é.é", "\0", good + good, "Bearer \(good)", RefreshToken().text,
+            String(repeating: ".", count: 4096), String(repeating: "A", count: 4097),
+            String(repeating: "A", count: 1 << 24), good + String(repeating: "A", count: 4096),
+        ] {
+            let start = ContinuousClock.now
+            await #expect(throws: AuthError.accessRefused) { try await tokens.verify(junk) }
+            #expect(ContinuousClock.now - start < .milliseconds(200))
+        }
+    }
+}

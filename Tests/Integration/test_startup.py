@@ -1,0 +1,109 @@
+"""A server that can't start says why in one line, and how to mend it."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from server import BINARY, Database, Server, free_ports, run_serve
+
+LAUNCHER = Path(__file__).with_name("without_io_uring.py")
+
+
+@pytest.fixture
+def database(postgres_url):
+    database = Database(postgres_url)
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def arguments():
+    return Server("").arguments()
+
+
+def assert_one_line(code, said, *words):
+    """One line for the operator, the last. Log records, which start with the year, may stand before it."""
+    assert code != 0
+    lines = [line for line in said.splitlines() if not line.startswith("2")]
+    assert len(lines) == 1 and said.endswith(lines[0]), said
+    for word in words:
+        assert word.lower() in said.lower(), said
+
+
+@pytest.mark.parametrize("index", range(4), ids=["ws", "http", "grpc", "ops"])
+def test_port_in_use(database, arguments, index):
+    port = arguments[2 * index + 1]
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(port)))
+        other.listen()
+        code, said = run_serve(arguments, {"RINGWAY_POSTGRES_URL": database.url})
+    assert_one_line(code, said, port, "in use")
+
+
+def test_second_server_on_the_same_ports(database):
+    first = Server(database.url).start()
+    try:
+        code, said = run_serve(first.arguments(), {"RINGWAY_POSTGRES_URL": database.url})
+        assert_one_line(code, said, "in use")
+        assert first.is_ready()
+    finally:
+        first.stop()
+
+
+def test_postgres_unreachable(arguments):
+    for url in ("postgresql://ringway@/ringway?host=/nonexistent", f"postgresql://127.0.0.1:{free_ports(1)[0]}/x"):
+        code, said = run_serve(arguments, {"RINGWAY_POSTGRES_URL": url})
+        assert_one_line(code, said, "postgres")
+
+
+def test_postgres_url_with_a_password_is_not_repeated(arguments):
+    url = f"postgresql://ringway:hunter22secret@127.0.0.1:{free_ports(1)[0]}/x"
+    code, said = run_serve(arguments, {"RINGWAY_POSTGRES_URL": url})
+    assert_one_line(code, said, "postgres")
+    assert "hunter22secret" not in said
+
+
+def test_postgres_url_missing(arguments):
+    assert_one_line(*run_serve(arguments, {}), "RINGWAY_POSTGRES_URL")
+
+
+def test_schema_not_migrated(postgres_url, arguments):
+    database = Database(postgres_url, migrated=False)
+    try:
+        assert_one_line(*run_serve(arguments, {"RINGWAY_POSTGRES_URL": database.url}), "ringway migrate")
+    finally:
+        database.drop()
+
+
+def test_schema_of_a_newer_program(database, arguments):
+    database.sql("INSERT INTO ringway_migrations (version, name, checksum) VALUES (9999, '9999_future', 'x')")
+    assert_one_line(*run_serve(arguments, {"RINGWAY_POSTGRES_URL": database.url}), "9999", "newer")
+
+
+def test_unknown_flag_names_the_nearest(database, arguments):
+    code, said = run_serve([*arguments, "--wss-port", "1"], {"RINGWAY_POSTGRES_URL": database.url})
+    assert code != 0
+    assert "--ws-port" in said
+
+
+def test_unknown_environment_key_names_the_nearest(database, arguments):
+    environment = {"RINGWAY_POSTGRES_URL": database.url, "RINGWAY_WSS_PORT": "1"}
+    assert_one_line(*run_serve(arguments, environment), "RINGWAY_WSS_PORT", "RINGWAY_WS_PORT")
+
+
+@pytest.mark.parametrize("port", ["abc", "-1", "65536"])
+def test_port_that_is_none(database, port):
+    code, said = run_serve([], {"RINGWAY_POSTGRES_URL": database.url, "RINGWAY_WS_PORT": port})
+    assert_one_line(code, said, "--ws-port", port)
+
+
+def test_io_uring_refused(database, arguments):
+    launcher = [sys.executable, LAUNCHER]
+    code, said = run_serve(arguments, {"RINGWAY_POSTGRES_URL": database.url}, launcher)
+    assert_one_line(code, said, "io_uring")
+
+
+def test_binary_is_built():
+    assert os.access(BINARY, os.X_OK)

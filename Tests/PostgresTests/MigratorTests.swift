@@ -1,0 +1,121 @@
+// The migrator: once each, in order, whole or not at all, and never two at a time.
+import Foundation
+import Postgres
+import Testing
+
+@Suite struct MigratorTests {
+    /// A directory of migrations that a test may change.
+    private final class Files: Sendable {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "migrations-\(UUID())")
+
+        init(_ files: [String: String]) throws {
+            try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+            for (name, script) in files { try write(name, script) }
+        }
+
+        deinit { try? FileManager.default.removeItem(at: directory) }
+
+        var migrator: Migrator { Migrator(directory: directory) }
+
+        func write(_ name: String, _ script: String) throws {
+            try script.write(to: directory.appending(path: name), atomically: true, encoding: .utf8)
+        }
+
+        func remove(_ name: String) throws {
+            try FileManager.default.removeItem(at: directory.appending(path: name))
+        }
+    }
+
+    private static let two = [
+        "0001_first.sql": "CREATE TABLE first (x int); INSERT INTO first VALUES (1);",
+        "0002_second.sql": "CREATE TABLE second (x int);\n-- an end without a semicolon\nINSERT INTO second VALUES (1)",
+        "README.md": "ignored",
+    ]
+
+    @Test func migrate_appliesOnce() async throws {
+        try await withDatabase { client, _ in
+            let files = try Files(Self.two)
+            #expect(try await files.migrator.status(client) == .behind(["0001_first", "0002_second"]))
+            #expect(try await files.migrator.migrate(client) == ["0001_first", "0002_second"])
+            #expect(try await files.migrator.migrate(client) == [])
+            #expect(try await files.migrator.status(client) == .current)
+            try files.write("0003_third.sql", "CREATE INDEX ON first (x)")
+            #expect(try await files.migrator.status(client) == .behind(["0003_third"]))
+            #expect(try await files.migrator.migrate(client) == ["0003_third"])
+        }
+    }
+
+    @Test func migrate_concurrentlyAppliesOnce() async throws {
+        try await withDatabase { client, database in
+            let files = try Files(Self.two)
+            let applied = try await withThrowingTaskGroup(of: [String].self) { group in
+                for _ in 0..<6 {
+                    group.addTask {
+                        let other = PostgresClient(
+                            configuration: PostgresConfiguration(url: database.url), logger: quiet)
+                        let names = try await files.migrator.migrate(other)
+                        await other.shutdown()
+                        return names
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(applied.filter { !$0.isEmpty } == [["0001_first", "0002_second"]])
+            #expect(try await client.query("SELECT x FROM first").count == 1)
+        }
+    }
+
+    @Test func brokenMigration_isRolledBackAndNamed() async throws {
+        try await withDatabase { client, _ in
+            let files = try Files(Self.two)
+            try files.write("0002_second.sql", "CREATE TABLE second (x int); SELECT 1/0;")
+            await #expect(throws: MigrationError.refused("0002_second", sqlState: "22012")) {
+                try await files.migrator.migrate(client)
+            }
+            #expect(try await files.migrator.status(client) == .behind(["0002_second"]))
+            #expect(try await client.value("SELECT to_regclass('second') IS NULL", as: Bool.self))
+            try files.write("0002_second.sql", "CREATE TABLE second (x int)")
+            #expect(try await files.migrator.migrate(client) == ["0002_second"])
+        }
+    }
+
+    @Test func changedMigration_isRefused() async throws {
+        try await withDatabase { client, _ in
+            let files = try Files(Self.two)
+            _ = try await files.migrator.migrate(client)
+            try files.write("0001_first.sql", "CREATE TABLE other (x int)")
+            #expect(try await files.migrator.status(client) == .changed(["0001_first"]))
+            await #expect(throws: MigrationError.changed(["0001_first"])) { try await files.migrator.migrate(client) }
+        }
+    }
+
+    @Test func newerSchema_isUnknownNotAnError() async throws {
+        try await withDatabase { client, _ in
+            let files = try Files(Self.two)
+            _ = try await files.migrator.migrate(client)
+            try files.remove("0002_second.sql")
+            #expect(try await files.migrator.status(client) == .unknown([2]))
+            #expect(try await files.migrator.migrate(client) == [])
+        }
+    }
+
+    @Test func badDirectories_areNamed() async throws {
+        try await withDatabase { client, _ in
+            await #expect(throws: MigrationError.unreadable("/nonexistent")) {
+                try await Migrator(directory: "/nonexistent").migrate(client)
+            }
+            let misnamed = try Files(["1_short.sql": ""])
+            await #expect(throws: MigrationError.misnamed("1_short.sql")) {
+                try await misnamed.migrator.migrate(client)
+            }
+            let twins = try Files(["0001_a.sql": "", "0001_b.sql": ""])
+            await #expect(throws: MigrationError.duplicate("0001_a", "0001_b")) {
+                try await twins.migrator.migrate(client)
+            }
+            let files = try Files(["0002_late.sql": "SELECT 1"])
+            _ = try await files.migrator.migrate(client)
+            try files.write("0001_early.sql", "SELECT 1")
+            await #expect(throws: MigrationError.outOfOrder("0001_early")) { try await files.migrator.migrate(client) }
+        }
+    }
+}

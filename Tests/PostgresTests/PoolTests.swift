@@ -1,0 +1,201 @@
+// The pool when things go wrong: no connection left, no server, a server that comes back. Restarts happen on a cluster
+// of the test's own.
+import Foundation
+import Postgres
+import Testing
+
+@Suite struct PoolTests {
+    @Test func exhaustion_timesOutAndEnds() async throws {
+        try await withDatabase(configure: {
+            $0.poolSize = 2
+            $0.acquireTimeout = .seconds(1)
+        }) { client, _ in
+            try await client.withConnection { _ in
+                try await client.withConnection { _ in
+                    let start = ContinuousClock.now
+                    #expect(await postgresError { try await client.query("SELECT 1") }?.code == .poolExhausted)
+                    #expect(await postgresError { try await client.withConnection { _ in } }?.code == .poolExhausted)
+                    #expect(ContinuousClock.now - start > .milliseconds(1900))
+                }
+            }
+            #expect(try await client.query("SELECT 1").count == 1)
+        }
+    }
+
+    @Test func waitingLine_hasALimit() async throws {
+        try await withDatabase(configure: {
+            $0.poolSize = 1
+            $0.waitingLimit = 3
+            $0.acquireTimeout = .seconds(60)
+        }) { client, _ in
+            let (refusals, refused) = AsyncStream.makeStream(of: PostgresError.Code?.self)
+            let callers = try await client.withConnection { _ in
+                let callers = (0..<10).map { _ in
+                    Task {
+                        do {
+                            try await client.query("SELECT 1")
+                        } catch {
+                            refused.yield((error as? PostgresError)?.code)
+                            return false
+                        }
+                        return true
+                    }
+                }
+                // Only once seven are turned away do the three who wait get their connection.
+                for await code in refusals.prefix(7) { #expect(code == .poolExhausted) }
+                return callers
+            }
+            var served = 0
+            for caller in callers where await caller.value { served += 1 }
+            #expect(served == 3)
+        }
+    }
+
+    @Test func waiters_areServedInTheirOrder() async throws {
+        try await withDatabase(configure: { $0.poolSize = 1 }) { client, _ in
+            let (order, arrivals) = AsyncStream.makeStream(of: Int.self)
+            let waiting = try await client.withConnection { _ in
+                var waiting: [Task<Void, any Error>] = []
+                for number in 0..<10 {
+                    waiting.append(
+                        Task {
+                            if number % 2 == 0 {
+                                try await client.withConnection { _ in _ = arrivals.yield(number) }
+                            } else {
+                                try await client.query("SELECT 1")
+                            }
+                        })
+                    try await Task.sleep(for: .milliseconds(50))
+                }
+                return waiting
+            }
+            for task in waiting { try await task.value }
+            arrivals.finish()
+            #expect(await order.reduce(into: []) { $0.append($1) } == [0, 2, 4, 6, 8])
+        }
+    }
+
+    @Test func cancelledWaiter_leavesTheLine() async throws {
+        try await withDatabase(configure: { $0.poolSize = 1 }) { client, _ in
+            try await client.withConnection { _ in
+                let query = Task { await postgresError { try await client.query("SELECT 1") } }
+                let lease = Task { await postgresError { try await client.withConnection { _ in } } }
+                try await Task.sleep(for: .milliseconds(100))
+                query.cancel()
+                lease.cancel()
+                #expect(await query.value?.code == .cancelled)
+                #expect(await lease.value?.code == .cancelled)
+            }
+            #expect(try await client.query("SELECT 1").count == 1)
+        }
+    }
+
+    @Test func terminatedConnection_isReplaced() async throws {
+        try await withDatabase(configure: { $0.poolSize = 2 }) { client, _ in
+            let error = await postgresError { try await client.query("SELECT pg_terminate_backend(pg_backend_pid())") }
+            #expect(error?.code == .unavailable)
+            for number in 0..<10 {
+                let back = try await client.value("SELECT \(number)")
+                #expect(back == number)
+            }
+        }
+    }
+
+    @Test func noServer_isUnavailableInBoundedTime() async throws {
+        let configuration = PostgresConfiguration(url: "postgresql:///x?host=/nonexistent")
+        let client = PostgresClient(configuration: configuration, logger: quiet)
+        for _ in 0..<3 {
+            let start = ContinuousClock.now
+            #expect(await postgresError { try await client.query("SELECT 1") }?.code == .unavailable)
+            #expect(ContinuousClock.now - start < .seconds(2))
+        }
+        await client.shutdown()
+    }
+
+    @Test func hosts_areTriedOneAfterTheOther() async throws {
+        try await withDatabase { _, database in
+            let url = try #require(URLComponents(string: database.url))
+            func item(_ name: String) -> String? { url.queryItems?.first { $0.name == name }?.value }
+            let host = try #require(item("host") ?? url.host)
+            let port = item("port") ?? "\(url.port ?? 5432)"
+            let several = "postgresql://\(url.user ?? "")@\(url.path)?host=/nonexistent,\(host)&port=1,\(port)"
+                + "&target_session_attrs=read-write"
+            let client = PostgresClient(configuration: PostgresConfiguration(url: several), logger: quiet)
+            #expect(try await client.query("SELECT 1").count == 1)
+            await client.shutdown()
+        }
+    }
+
+    @Test func restart_isUnavailableAndThenMends() async throws {
+        let cluster = try Cluster()
+        defer { cluster.remove() }
+        try cluster.run("start")
+        let client = PostgresClient(configuration: PostgresConfiguration(url: try cluster.run("url")), logger: quiet)
+        let notifications = client.listen("news")
+        var heard = notifications.makeAsyncIterator()
+        #expect(await heard.next() == .connected)
+        #expect(try await client.query("SELECT 1").count == 1)
+
+        let sleeper = Task { await postgresError { try await client.query("SELECT pg_sleep(20)") } }
+        try await Task.sleep(for: .milliseconds(100))
+        try cluster.run("stop")
+        #expect(await sleeper.value?.code == .unavailable)
+        #expect(await postgresError { try await client.query("SELECT 1") }?.code == .unavailable)
+
+        try cluster.run("start")
+        let back = ContinuousClock.now
+        try await eventually { (try? await client.query("SELECT 1").count) == 1 }
+        #expect(ContinuousClock.now - back < .seconds(2))
+        #expect(await heard.next() == .connected)
+        await client.shutdown()
+    }
+
+    @Test func shutdown_refusesNewWorkAndFinishesTheOld() async throws {
+        try await withDatabase { client, _ in
+            let shutdown = try await client.withConnection { connection in
+                let shutdown = Task { await client.shutdown() }
+                try await eventually { (try? await client.query("SELECT 1")) == nil }
+                #expect(try await connection.query("SELECT 1").count == 1)
+                return shutdown
+            }
+            await shutdown.value
+            #expect(await postgresError { try await client.query("SELECT 1") }?.code == .unavailable)
+            #expect(await postgresError { try await client.withConnection { _ in } }?.code == .unavailable)
+            var events = client.listen("x").makeAsyncIterator()
+            #expect(await events.next() == nil)
+            await client.shutdown()
+        }
+    }
+}
+
+/// A Postgres of the test's own, through the script that users run.
+private struct Cluster {
+    private let directory: URL
+
+    init() throws {
+        directory = URL(filePath: "/tmp/ringway-restart-\(UInt32.random(in: 0...UInt32.max))")
+        // The server's user has to get through to its own directory inside.
+        try FileManager.default.createDirectory(
+            at: directory, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o711])
+    }
+
+    @discardableResult
+    func run(_ command: String) throws -> String {
+        let process = Process()
+        process.executableURL = URL(filePath: #filePath).appending(path: "../../../scripts/postgres.sh")
+            .standardizedFileURL
+        process.arguments = [command, directory.path]
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        return text.trimmingCharacters(in: .newlines)
+    }
+
+    func remove() {
+        _ = try? run("stop")
+        try? FileManager.default.removeItem(at: directory)
+    }
+}

@@ -1,0 +1,50 @@
+// Services behind the interceptor, as production serves them, and a client to call them with.
+import Contract
+import GRPCCore
+import GRPCInProcessTransport
+import ServiceKit
+
+public typealias InProcessClient = GRPCClient<InProcessTransport.Client>
+
+/// - Parameter verify: whose an access token is; unless told otherwise, `Metadata.bearer(_:)` names the user.
+public func withServer(
+    _ services: [any RegistrableRPCService],
+    door: AuthenticationInterceptor.Door = .inProcess,
+    verify: @escaping @Sendable (String) async throws -> Caller = callerNamed,
+    _ body: (InProcessClient) async throws -> Void
+) async throws {
+    let transport = InProcessTransport()
+    try await withGRPCServer(
+        transport: transport.server, services: services,
+        interceptors: [AuthenticationInterceptor(door: door, verify: verify)]
+    ) { _ in
+        try await withGRPCClient(transport: transport.client) { client in
+            try await body(client)
+        }
+    }
+}
+
+/// The caller whose user id the token is, on device 1.
+@Sendable
+public func callerNamed(by token: String) async throws -> Caller {
+    guard let user = Int64(token) else { throw RPCError(code: .unauthenticated, message: "not a number") }
+    return Caller(userID: user, deviceID: 1)
+}
+
+extension Metadata {
+    public static func bearer(_ token: some CustomStringConvertible) -> Metadata {
+        ["authorization": "Bearer \(token)"]
+    }
+}
+
+/// The status that a call ends with, or nil if it succeeds.
+public func status(_ call: () async throws -> Void) async -> RPCError? {
+    do {
+        try await call()
+        return nil
+    } catch let error as RPCError {
+        return error
+    } catch {
+        return RPCError(code: .unknown, message: "thrown by the client: \(error)")
+    }
+}

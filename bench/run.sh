@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# Measures Ringway on this machine, and prints tables; every figure also goes to bench/results/, a line of JSON each.
+#
+#   run.sh [--smoke] [echo] [connections] [messages]
+#
+# echo         server CPU a message beside a raw io_uring TCP echo, the servers taking turns
+# connections  10,000 WebSockets open at once
+# messages     5,000 logged-in sessions, and durable messages between friends, over a Postgres of its own
+#
+# --smoke runs everything short, for continuous integration. Either way the exit status tells of refused connections
+# and of wrong or lost messages, never of time. BENCH_BINARY names a binary to measure instead of this tree's.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+rounds=5 echo_seconds=3 connections=10000 hold_seconds=10
+sessions=5000 rate=2000 open_seconds=20 closed_seconds=10
+smoke=false
+scenarios=()
+for argument in "$@"; do
+    case $argument in
+        --smoke)
+            smoke=true rounds=1 echo_seconds=1 connections=1000 hold_seconds=2
+            sessions=200 rate=500 open_seconds=5 closed_seconds=2
+            ;;
+        echo | connections | messages) scenarios+=("$argument") ;;
+        *)
+            sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+            exit 2
+            ;;
+    esac
+done
+((${#scenarios[@]})) || scenarios=(echo connections messages)
+
+work=$(mktemp -d /tmp/ringway-bench.XXXXXX)
+# Postgres runs as another user when the caller is root, and has to get through.
+chmod 0711 "$work"
+pids=()
+failed=0
+
+# shellcheck disable=SC2317 # reached through the trap
+clean_up() {
+    local pid
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    if [[ -d $work/postgres ]]; then scripts/postgres.sh stop "$work/postgres" >/dev/null || true; fi
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+die() {
+    echo "bench: $*" >&2
+    exit 1
+}
+
+make -s -C bench
+ringway=${BENCH_BINARY:-}
+if [[ -z $ringway ]]; then
+    make -s build
+    ringway=.build/release/ringway
+fi
+bin=.build-bench
+ulimit -n "$(ulimit -Hn)"
+
+# With two cores or more the server has one to itself, and the load another: otherwise one's wait is the other's work.
+on_server_core=() on_load_core=()
+if (($(nproc) > 1)); then
+    on_server_core=(taskset -c 0)
+    on_load_core=(taskset -c 1)
+fi
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# await_port PORT PID LOG: until something listens there, or the process has ended.
+await_port() {
+    local attempt
+    for ((attempt = 0; attempt < 300; attempt++)); do
+        if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return 0; fi
+        kill -0 "$2" 2>/dev/null || break
+        sleep 0.1
+    done
+    cat "$3" >&2
+    die "a server does not listen: see above"
+}
+
+# start NAME PORT COMMAND...: sets `pid`.
+start() {
+    local name=$1 port=$2
+    shift 2
+    "$@" >"$work/$name.log" 2>&1 &
+    pid=$!
+    pids+=("$pid")
+    await_port "$port" "$pid" "$work/$name.log"
+}
+
+stop() {
+    kill "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
+mkdir -p bench/results
+commit=$(git rev-parse --short HEAD)
+git diff --quiet HEAD -- CSources Sources bench || commit+=+changes
+results=bench/results/$(date -u +%Y%m%dT%H%M%SZ)-$commit.jsonl
+
+# record NAME=VALUE...: adds the lines of standard input to the results, with these fields in front.
+record() {
+    local field front=
+    for field in "$@"; do front+="\"${field%%=*}\":\"${field#*=}\","; done
+    sed "s|^{|{$front|" >>"$results"
+}
+
+model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+echo '{"cores":'"$(nproc)"',"smoke":'"$smoke"'}' | record scenario=machine "cpu=$model" "kernel=$(uname -r)" \
+    "commit=$commit" "at=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+
+# The servers stay up and take turns, so that a slow minute of the machine touches all of them.
+run_echo() {
+    local -A port process mode path
+    local server depth round
+    for server in raw core ringway; do port[$server]=$(free_port); done
+    start raw "${port[raw]}" "${on_server_core[@]}" "$bin/raw_echo" --port "${port[raw]}"
+    process[raw]=$pid mode[raw]=raw path[raw]=/
+    start core "${port[core]}" "${on_server_core[@]}" "$bin/echo_core" --port "${port[core]}"
+    process[core]=$pid mode[core]=ws path[core]=/ws
+    start ringway "${port[ringway]}" "${on_server_core[@]}" "$ringway" echo --port "${port[ringway]}"
+    process[ringway]=$pid mode[ringway]=ws path[ringway]=/
+    for ((round = 1; round <= rounds; round++)); do
+        for depth in 1 16; do
+            for server in raw core ringway; do
+                "${on_load_core[@]}" "$bin/load" --port "${port[$server]}" --mode "${mode[$server]}" \
+                    --path "${path[$server]}" --connections 100 --size 16 --depth "$depth" --seconds "$echo_seconds" \
+                    --server-pid "${process[$server]}" | record scenario=echo "server=$server"
+            done
+        done
+    done
+    for server in raw core ringway; do stop "${process[$server]}"; done
+}
+
+run_connections() {
+    local port
+    port=$(free_port)
+    start hold "$port" "$ringway" echo --port "$port"
+    # The connections are kept until this pipe ends.
+    sleep "$hold_seconds" | "$bin/load" --port "$port" --path / --hold --connections "$connections" \
+        --server-pid "$pid" >"$work/hold.jsonl" || failed=1
+    record scenario=connections <"$work/hold.jsonl"
+    stop "$pid"
+}
+
+run_messages() {
+    local ws http grpc ops
+    ws=$(free_port) http=$(free_port) grpc=$(free_port) ops=$(free_port)
+    scripts/postgres.sh start "$work/postgres" >/dev/null
+    RINGWAY_POSTGRES_URL=$(scripts/postgres.sh url "$work/postgres")
+    export RINGWAY_POSTGRES_URL
+    "$ringway" migrate >"$work/migrate.log" 2>&1 || {
+        cat "$work/migrate.log" >&2
+        die "migrate failed"
+    }
+    start serve "$ws" "$ringway" serve --ws-port "$ws" --http-port "$http" --grpc-port "$grpc" --ops-port "$ops"
+    await_port "$http" "$pid" "$work/serve.log"
+    "$bin/messages" --ws-port "$ws" --http-port "$http" --server-pid "$pid" --sessions "$sessions" --rate "$rate" \
+        --seconds "$open_seconds" --closed-seconds "$closed_seconds" >"$work/messages.jsonl" || {
+        failed=1
+        tail -n 20 "$work/serve.log" >&2
+    }
+    record scenario=messages <"$work/messages.jsonl"
+    stop "$pid"
+}
+
+for scenario in "${scenarios[@]}"; do "run_$scenario"; done
+python3 bench/report.py "$results"
+((failed == 0)) || die "connections were refused, or messages went wrong: see above"

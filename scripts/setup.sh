@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Installs what is missing to build and run Ringway on Debian, and prints a line for each thing it installs.
+#
+#   setup.sh           what the build and `make run` need
+#   setup.sh --tests   also what the tests need: a Python environment in .build-venv
+#
+# Swift itself is not installed: which toolchain to use is the user's choice.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+die() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+check_swift() {
+    local version
+    version=$(swift --version 2>/dev/null) ||
+        die "Swift 6 is needed and not in PATH: https://www.swift.org/install/linux"
+    [[ $version =~ Swift\ version\ ([0-9]+)\. && ${BASH_REMATCH[1]} -ge 6 ]] ||
+        die "Swift 6 is needed, this is: $(head -n 1 <<<"$version")"
+}
+
+install_packages() {
+    command -v dpkg-query >/dev/null || die "this is no Debian: install by hand $*"
+    local package missing=() root=()
+    for package in "$@"; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] || missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+
+    printf 'setup: installing %s\n' "${missing[@]}"
+    if [[ $(id -u) != 0 ]]; then
+        command -v sudo >/dev/null || die "run as root: apt-get install ${missing[*]}"
+        root=(sudo)
+    fi
+    local log
+    log=$(mktemp)
+    if ! { "${root[@]}" apt-get update && "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+        tail -n 20 "$log" >&2
+        die "apt-get failed, its whole output is in $log"
+    fi
+    rm -f "$log"
+}
+
+# The environment is made again whenever what it should hold has changed.
+make_environment() {
+    local requirements=Tests/Integration/requirements.txt
+    if cmp -s "$requirements" .build-venv/requirements.txt; then return 0; fi
+    echo "setup: making .build-venv with $(tr '\n' ' ' <"$requirements")"
+    rm -rf .build-venv
+    /usr/bin/python3 -m venv .build-venv
+    .build-venv/bin/pip install --quiet --disable-pip-version-check --requirement "$requirements" ||
+        die "pip could not install $requirements"
+    cp "$requirements" .build-venv/requirements.txt
+}
+
+check_swift
+install_packages liburing-dev libpq-dev libargon2-dev protobuf-compiler pkg-config postgresql curl git \
+    binutils util-linux
+if [[ ${1:-} == --tests ]]; then
+    install_packages python3 python3-venv
+    make_environment
+fi

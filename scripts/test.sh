@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Runs every test: C under sanitizers, Swift, and the integration tests in Python, beside a throwaway Postgres. The last
+# line is `N passed, N failed` over all three. A stage that ran no test has failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh --tests
+swift_flags=(-c release -Xswiftc -enable-testing)
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+passed=0
+failed=0
+
+# Adds what a stage counted. A stage that broke without a failed test, or that ran none, counts as one failure.
+count() {
+    local stage=$1 status=$2 stage_passed=$3 stage_failed=$4
+    if ((stage_passed + stage_failed == 0 || (status != 0 && stage_failed == 0))); then
+        echo "test: the $stage stage broke (exit $status)" >&2
+        stage_failed=$((stage_failed + 1))
+    fi
+    echo "# $stage: $stage_passed passed, $stage_failed failed"
+    passed=$((passed + stage_passed))
+    failed=$((failed + stage_failed))
+}
+
+# Prints "passed failed" summed over JUnit files.
+sum_junit() {
+    python3 - "$@" <<'PYTHON'
+import sys
+import xml.etree.ElementTree as xml
+
+passed = failed = 0
+for path in sys.argv[1:]:
+    try:
+        root = xml.parse(path).getroot()
+    except (OSError, xml.ParseError):
+        continue
+    for case in root.iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif case.find("skipped") is None:
+            passed += 1
+print(passed, failed)
+PYTHON
+}
+
+run_c() {
+    local compiler status=0
+    compiler=$(command -v clang || echo "$(dirname "$(readlink -f "$(command -v swift)")")/clang")
+    make --no-print-directory -C Tests/C CC="$compiler" 2>&1 | tee "$results/c.log" || status=$?
+    local total
+    total=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$results/c.log" | tail -n 1 || true)
+    if [[ $total =~ ^([0-9]+)\ passed,\ ([0-9]+) ]]; then
+        count C "$status" "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+    else
+        count C "$status" 0 0
+    fi
+}
+
+run_swift() {
+    local status=0 counted
+    # Half an hour is far beyond all of them: a hang is a failure.
+    SWIFT_BACKTRACE=interactive=no scripts/with-postgres.sh timeout --kill-after=10 1800 \
+        swift test "${swift_flags[@]}" --skip-build --xunit-output "$results/swift.xml" </dev/null || status=$?
+    counted=$(sum_junit "$results"/swift*.xml)
+    # shellcheck disable=SC2086 # two numbers
+    count Swift "$status" $counted
+}
+
+run_integration() {
+    local status=0 counted
+    scripts/with-postgres.sh timeout --kill-after=10 1800 .build-venv/bin/python -m pytest -p no:cacheprovider \
+        --junitxml="$results/python.xml" Tests/Integration </dev/null || status=$?
+    counted=$(sum_junit "$results/python.xml")
+    # shellcheck disable=SC2086 # two numbers
+    count integration "$status" $counted
+}
+
+run_c
+if swift build "${swift_flags[@]}" --build-tests; then
+    run_swift
+    run_integration
+else
+    count build 1 0 0
+fi
+echo "$passed passed, $failed failed"
+((failed == 0))
