@@ -30,8 +30,15 @@ public final class Reactor: TaskExecutor, SerialExecutor, Sendable {
     /// The C reactor, which only the reactor's own thread touches, but for gw_reactor_wake.
     private final class Handle: Sendable {
         nonisolated(unsafe) var raw: OpaquePointer?
-        nonisolated(unsafe) var thread: pthread_t?
     }
+
+    /// Under this key each reactor's thread keeps the reactor. Not pthread_self, which the optimiser takes for a
+    /// constant of a function, even of one that suspends and goes on elsewhere.
+    private static let threadKey: pthread_key_t = {
+        var key = pthread_key_t()
+        precondition(pthread_key_create(&key, nil) == 0, "no thread-specific key left")
+        return key
+    }()
 
     /// Starts a thread that listens and turns until `stop`. Returns when the port is open.
     ///
@@ -89,7 +96,7 @@ public final class Reactor: TaskExecutor, SerialExecutor, Sendable {
             return
         }
         handle.raw = raw
-        handle.thread = pthread_self()
+        pthread_setspecific(Self.threadKey, Unmanaged.passUnretained(self).toOpaque())
         jobs.open(raw)
         handler.started(on: self)
         opened(.success(UInt16(bound)))
@@ -127,8 +134,7 @@ public final class Reactor: TaskExecutor, SerialExecutor, Sendable {
     }
 
     private var isOnThread: Bool {
-        guard let thread = handle.thread else { return false }
-        return pthread_equal(thread, pthread_self()) != 0
+        pthread_getspecific(Self.threadKey) == UnsafeMutableRawPointer(Unmanaged.passUnretained(self).toOpaque())
     }
 
     /// The current or the next turn does not wait.
