@@ -26,7 +26,13 @@ public struct SettingsError: Error, Sendable, CustomStringConvertible {
 }
 
 public struct Settings: Sendable {
-    private let values: [String: String]
+    /// `shown` is how a complaint names where the text came from: `--ws-port`, `RINGWAY_WS_PORT`.
+    private struct Value {
+        let text: String
+        let shown: String
+    }
+
+    private let values: [String: Value]
 
     /// - Parameters:
     ///   - arguments: `--name value` or `--name=value`; `--config PATH` names the file.
@@ -38,8 +44,8 @@ public struct Settings: Sendable {
         readFile: (String) throws -> String
     ) throws(SettingsError) {
         let flags = try Self.parse(arguments: arguments, known)
-        var values = Dictionary(uniqueKeysWithValues: known.map { ($0.name, $0.fallback) })
-        if let path = flags["config"] ?? environment["RINGWAY_CONFIG"] {
+        var values = Dictionary(uniqueKeysWithValues: known.map { ($0.name, Value(text: $0.fallback, shown: "--\($0.name)")) })
+        if let path = flags["config"]?.text ?? environment["RINGWAY_CONFIG"] {
             values.merge(try Self.parse(file: Self.read(path, readFile), path, known)) { $1 }
         }
         values.merge(try Self.parse(environment: environment, known, ignoring, readFile)) { $1 }
@@ -50,16 +56,21 @@ public struct Settings: Sendable {
     // MARK: Reading them
 
     public func string(_ name: String) -> String {
-        guard let value = values[name] else { preconditionFailure("setting \(name) is not declared") }
-        return value
+        value(name).text
     }
 
     public func int(_ name: String, in range: ClosedRange<Int>) throws(SettingsError) -> Int {
-        guard let value = Int(string(name)), range.contains(value) else {
+        let value = value(name)
+        guard let number = Int(value.text), range.contains(number) else {
             throw SettingsError(
-                description: "--\(name) must be a whole number from \(range.lowerBound) to \(range.upperBound), "
-                    + "not \"\(string(name))\"")
+                description: "\(value.shown) must be a whole number from \(range.lowerBound) to \(range.upperBound), "
+                    + "not \"\(value.text)\"")
         }
+        return number
+    }
+
+    private func value(_ name: String) -> Value {
+        guard let value = values[name] else { preconditionFailure("setting \(name) is not declared") }
         return value
     }
 
@@ -80,8 +91,8 @@ public struct Settings: Sendable {
 
     // MARK: The three sources
 
-    private static func parse(arguments: [String], _ known: [Setting]) throws(SettingsError) -> [String: String] {
-        var values: [String: String] = [:]
+    private static func parse(arguments: [String], _ known: [Setting]) throws(SettingsError) -> [String: Value] {
+        var values: [String: Value] = [:]
         var rest = arguments[...]
         while let argument = rest.popFirst() {
             guard argument.hasPrefix("--") else {
@@ -93,35 +104,35 @@ public struct Settings: Sendable {
             guard let value = parts.count == 2 ? String(parts[1]) : rest.popFirst() else {
                 throw SettingsError(description: "--\(name) needs a value")
             }
-            values[name] = value
+            values[name] = Value(text: value, shown: "--\(name)")
         }
         return values
     }
 
     private static func parse(
         environment: [String: String], _ known: [Setting], _ ignoring: Set<String>, _ readFile: (String) throws -> String
-    ) throws(SettingsError) -> [String: String] {
-        var values: [String: String] = [:]
+    ) throws(SettingsError) -> [String: Value] {
+        var values: [String: Value] = [:]
         for (variable, value) in environment.sorted(by: { $0.key < $1.key }) {
             guard variable.hasPrefix("RINGWAY_"), variable != "RINGWAY_CONFIG", !ignoring.contains(variable) else {
                 continue
             }
             let secret = known.first { $0.isSecret && $0.variable + "_FILE" == variable }
             if let secret {
-                values[secret.name] = String(try read(value, readFile).trimmed)
+                values[secret.name] = Value(text: String(try read(value, readFile).trimmed), shown: variable)
                 continue
             }
             let name = variable.dropFirst(8).lowercased().split(separator: "_").joined(separator: "-")
-            try check(name, shown: variable, known) { name in known.first { $0.name == name }?.variable ?? name }
-            values[name] = value
+            try check(name, shown: variable, known) { name in Setting(name, default: "", "").variable }
+            values[name] = Value(text: value, shown: variable)
         }
         return values
     }
 
     private static func parse(
         file text: String, _ path: String, _ known: [Setting]
-    ) throws(SettingsError) -> [String: String] {
-        var values: [String: String] = [:]
+    ) throws(SettingsError) -> [String: Value] {
+        var values: [String: Value] = [:]
         for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
             let line = line.trimmed
             if line.isEmpty || line.hasPrefix("#") { continue }
@@ -130,8 +141,9 @@ public struct Settings: Sendable {
                 throw SettingsError(description: "\(path), line \(index + 1): expected name = value")
             }
             let name = String(parts[0].trimmed)
-            try check(name, shown: "\(path), line \(index + 1): \(name)", known) { $0 }
-            values[name] = String(parts[1].trimmed)
+            let shown = "\(path), line \(index + 1): \(name)"
+            try check(name, shown: shown, known) { $0 }
+            values[name] = Value(text: String(parts[1].trimmed), shown: shown)
         }
         return values
     }

@@ -28,7 +28,7 @@ struct Migrate: AsyncParsableCommand {
                 print(applied.isEmpty ? "nothing to apply; the schema is current"
                     : applied.map { "applied \($0)" }.joined(separator: "\n"))
             }
-            await database.client.shutdown()
+            await database.shutdown()
         }
     }
 }
@@ -36,27 +36,38 @@ struct Migrate: AsyncParsableCommand {
 /// The database as commands meet it: reachable or not, of a known schema or not.
 struct Database {
     let client: PostgresClient
+    /// Says nothing to the log: what fails at the start is told in one line, as a complaint.
+    private let quietClient: PostgresClient
     private let migrator: Migrator
 
     init(_ settings: ServeSettings) {
         var configuration = PostgresConfiguration(url: settings.postgresURL)
         configuration.poolSize = settings.postgresPool
         client = PostgresClient(configuration: configuration, logger: Logger(label: "ringway.postgres"))
+        configuration.poolSize = 1
+        var quiet = Logger(label: "ringway.postgres")
+        quiet.logLevel = .critical
+        quietClient = PostgresClient(configuration: configuration, logger: quiet)
         migrator = Migrator(directory: settings.migrations)
     }
 
     func status() async throws -> SchemaStatus {
-        try await translating { try await migrator.status(client) }
+        try await translating { try await migrator.status(quietClient) }
     }
 
     func migrate() async throws -> [String] {
-        try await translating { try await migrator.migrate(client) }
+        try await translating { try await migrator.migrate(quietClient) }
     }
 
     /// `serve` runs on exactly the schema it knows.
     func requireCurrent() async throws {
         let status = try await status()
         guard status == .current else { throw Complaint(line: Self.describe(status)) }
+    }
+
+    func shutdown() async {
+        await quietClient.shutdown()
+        await client.shutdown()
     }
 
     private func translating<Result>(_ body: () async throws -> Result) async throws -> Result {

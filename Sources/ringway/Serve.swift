@@ -114,7 +114,7 @@ private struct Node {
         await group.triggerGracefulShutdown()
         _ = try? await running.value
         await gatewayPostgres.shutdown()
-        await database.client.shutdown()
+        await database.shutdown()
     }
 
     private func startGateway<Transport: ClientTransport>(_ client: GRPCClient<Transport>) async throws -> Gateway {

@@ -96,6 +96,22 @@ import Testing
         #expect(
             complaint { () throws(SettingsError) in try settings(["--confg", "f"]) }
                 == "--confg is not a setting; did you mean --config?")
+        #expect(
+            complaint { () throws(SettingsError) in try settings([], ["RINGWAY_CONFG": "f"]) }
+                == "RINGWAY_CONFG is not a setting; did you mean RINGWAY_CONFIG?")
+    }
+
+    @Test func number_that_is_none__is_told_by_the_name_it_came_under() {
+        let rest = "must be a whole number from 1 to 9, not \"x\""
+        for (arguments, environment, name) in [
+            (["--ws-port", "x"], [:], "--ws-port"), ([], ["RINGWAY_WS_PORT": "x"], "RINGWAY_WS_PORT"),
+            (["--config", "f"], [:], "f, line 1: ws-port"),
+        ] {
+            let told = complaint { () throws(SettingsError) in
+                try settings(arguments, environment, files: ["f": "ws-port = x"]).int("ws-port", in: 1...9)
+            }
+            #expect(told == "\(name) \(rest)")
+        }
     }
 
     @Test func file_variable_of_what_is_no_secret__is_unknown() {
