@@ -57,6 +57,7 @@ int gw_config_check(const struct gw_config *config) {
         && gw_in_range(config->write_stall_ms, 1, INT32_MAX)
         && gw_in_range(config->close_ms, 1, INT32_MAX)
         && gw_in_range(config->batch_events_max, 1, UINT16_MAX)
+        && gw_in_range(config->backend, GW_BACKEND_AUTOMATIC, GW_BACKEND_EPOLL)
         && config->path != NULL && config->path[0] == '/'
         && gw_strings_count(config->subprotocols) < GW_SUBPROTOCOLS_MAX;
     return valid ? 0 : GW_EINVAL;

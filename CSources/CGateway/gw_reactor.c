@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "gw_io_epoll.h"
 #include "gw_io_uring.h"
 
 // The turn.
@@ -269,22 +270,53 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     return 0;
 }
 
+// Errors that say that io_uring is not to be had here: sysctl or seccomp, a security module, no such call, a kernel
+// that lacks a feature. Want of memory or descriptors is none of them: epoll would want them too, and a full
+// machine must not quietly get the slower backend.
+static int gw_io_uring_is_refused(int error) {
+    return error == -EPERM || error == -EACCES || error == -ENOSYS || error == -EINVAL || error == -EOPNOTSUPP;
+}
+
+static int gw_reactor_open_io(const struct gw_config *config, struct gw_io **io, int *refusal) {
+    const struct gw_io_config io_config = {
+        .sockets_max = config->connections_max,
+        .receive_buffers = config->receive_buffers,
+        .receive_buffer_bytes = config->receive_buffer_bytes,
+    };
+    *refusal = 0;
+    if (config->backend != GW_BACKEND_EPOLL) {
+        const int error = gw_io_uring_create(&io_config, io);
+        if (config->backend == GW_BACKEND_IO_URING || !gw_io_uring_is_refused(error)) {
+            return error;
+        }
+        *refusal = error;
+    }
+    return gw_io_epoll_create(&io_config, io);
+}
+
 int gw_reactor_create(const struct gw_config *config, struct gw_reactor **reactor) {
     *reactor = NULL;
     const int valid = gw_config_check(config);
     if (valid != 0) {
         return valid;
     }
-    const struct gw_io_config io_config = {
-        .sockets_max = config->connections_max,
-        .receive_buffers = config->receive_buffers,
-        .receive_buffer_bytes = config->receive_buffer_bytes,
-    };
     struct gw_io *io;
-    const int error = gw_io_uring_create(&io_config, &io);
-    return error != 0 ? error : gw_reactor_create_on(config, io, reactor);
+    int refusal;
+    int error = gw_reactor_open_io(config, &io, &refusal);
+    if (error == 0) {
+        error = gw_reactor_create_on(config, io, reactor);
+    }
+    if (error == 0) {
+        (*reactor)->io_refusal = refusal;
+    }
+    return error;
 }
 
 void gw_reactor_destroy(struct gw_reactor *r) {
     gw_reactor_free(r);
+}
+
+const char *gw_reactor_backend(const struct gw_reactor *r, int *refusal) {
+    *refusal = r->io_refusal;
+    return r->io->ops->name;
 }

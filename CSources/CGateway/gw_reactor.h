@@ -30,6 +30,7 @@ struct gw_received {
 
 struct gw_reactor {
     struct gw_io *io;
+    int io_refusal;                // -errno with which io_uring was refused to an automatic choice
     struct gw_pool *pool;
     struct gw_conn *conns;
     struct gw_received *received;

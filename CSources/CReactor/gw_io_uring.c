@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gw_uring.h"
@@ -254,11 +253,11 @@ static unsigned gw_uring_complete(struct gw_io_uring *u, const struct io_uring_c
 
 // The turn.
 
-// The eventfd is polled, never read: each write wakes a multishot poll anew, and 2^64 of them do not happen.
+// Each write to the eventfd wakes a multishot poll anew.
 static void gw_uring_wake_arm(struct gw_io_uring *u) {
     if (!u->wake_armed) {
         struct io_uring_sqe *sqe = gw_uring_sqe(u);
-        io_uring_prep_poll_multishot(sqe, u->wake_fd, POLLIN);
+        io_uring_prep_poll_multishot(sqe, u->wake.fd, POLLIN);
         sqe->user_data = gw_request_pack(GW_WAKE, 0, 0);
         u->wake_armed = 1;
     }
@@ -282,10 +281,7 @@ static int gw_uring_kernel_has_work(const struct gw_io_uring *u) {
 }
 
 static int gw_uring_enter(struct gw_io_uring *u, uint64_t timeout_ns) {
-    int awake = GW_AWAKE;
-    if (timeout_ns != 0
-        && (io_uring_cq_ready(&u->ring) > 0
-            || !atomic_compare_exchange_strong(&u->wake_state, &awake, GW_WAITING))) {
+    if (timeout_ns != 0 && (io_uring_cq_ready(&u->ring) > 0 || !gw_wake_begin_wait(&u->wake))) {
         timeout_ns = 0;
     }
     int result = 0;
@@ -299,7 +295,7 @@ static int gw_uring_enter(struct gw_io_uring *u, uint64_t timeout_ns) {
         result = io_uring_submit_and_get_events(&u->ring);
         gw_uring_submitted(u);
     }
-    atomic_exchange(&u->wake_state, GW_AWAKE);
+    gw_wake_end_wait(&u->wake);
     switch (result) {
     case -ETIME:
     case -EINTR:
@@ -341,29 +337,14 @@ static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_eve
     return (int)count;
 }
 
-static void gw_uring_wake(struct gw_io *io) {
-    struct gw_io_uring *u = gw_uring(io);
-    if (atomic_exchange(&u->wake_state, GW_WOKEN) == GW_WAITING) {
-        const uint64_t one = 1;
-        // A full counter could only mean that the thread is being woken already.
-        if (write(u->wake_fd, &one, sizeof one) < 0) {
-            assert(errno == EAGAIN);
-        }
-    }
-}
-
-static uint64_t gw_uring_now_ms(struct gw_io *io) {
-    (void)io;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+static void gw_uring_wake(struct gw_io *io) { gw_wake_signal(&gw_uring(io)->wake); }
 
 static void gw_uring_read_stats(const struct gw_io *io, struct gw_io_stats *stats) {
     *stats = ((const struct gw_io_uring *)io)->stats;
 }
 
 const struct gw_io_ops gw_uring_ops = {
+    .name = "io_uring",
     .destroy = gw_uring_destroy,
     .listen = gw_uring_listen,
     .stop_listening = gw_uring_stop_listening,
@@ -376,6 +357,6 @@ const struct gw_io_ops gw_uring_ops = {
     .close = gw_uring_close,
     .turn = gw_uring_turn,
     .wake = gw_uring_wake,
-    .now_ms = gw_uring_now_ms,
+    .now_ms = gw_clock_coarse_ms,
     .read_stats = gw_uring_read_stats,
 };

@@ -1,15 +1,14 @@
 // What the files of the io_uring backend share: gw_io_uring.c (requests, completions, the turn),
 // gw_uring_accept.c (listening), gw_uring_create.c (life). gw_io.h says what a backend does.
 //
-// Owned by one reactor and its thread; only wake_state and wake_fd are touched by others.
+// Owned by one reactor and its thread; only wake is touched by others.
 #ifndef GW_URING_H
 #define GW_URING_H
 
 #include <liburing.h>
-#include <stdatomic.h>
 #include <sys/socket.h>
 
-#include "gw_io.h"
+#include "gw_kernel.h"
 
 enum {
     GW_SUBMISSIONS = 1024,        // more in one turn are submitted early
@@ -40,8 +39,6 @@ struct gw_message_scratch {
     struct iovec iov[GW_IO_IOV_MAX];
 };
 
-enum gw_wake_state { GW_AWAKE, GW_WAITING, GW_WOKEN };
-
 struct gw_io_uring {
     struct gw_io io;
     struct io_uring ring;
@@ -60,13 +57,10 @@ struct gw_io_uring {
     uint8_t accept_single;        // single accepts in the kernel
     uint8_t wake_armed;
     uint8_t enabled;
-    int wake_fd;
-    atomic_int wake_state;
+    struct gw_wake wake;
     struct gw_io_stats stats;
     struct gw_message_scratch messages[GW_MESSAGES];
 };
-
-#define GW_NO_SOCKET UINT32_MAX
 
 static inline struct gw_io_uring *gw_uring(struct gw_io *io) { return (struct gw_io_uring *)io; }
 

@@ -88,18 +88,10 @@ unsigned gw_uring_accepted(struct gw_io_uring *u, const struct io_uring_cqe *cqe
         event[count] = (struct gw_io_event){ .kind = GW_IO_ACCEPTED, .socket = socket };
         return count + 1;
     }
-    switch (cqe->res) {
-    case -ECANCELED:
-    case -ECONNABORTED:
-    case -EINTR:
-    case -EPROTO:
-        return 0;   // this one connection's trouble, or our own doing: accepting is armed again
-    default:
-        if (!current || u->accept_resting) {
-            return 0;
-        }
-        u->accept_resting = 1;
-        *event = (struct gw_io_event){ .kind = GW_IO_ACCEPT_FAILED, .result = cqe->res };
-        return 1;
+    if (gw_accept_error_passes(cqe->res) || !current || u->accept_resting) {
+        return 0;
     }
+    u->accept_resting = 1;
+    *event = (struct gw_io_event){ .kind = GW_IO_ACCEPT_FAILED, .result = cqe->res };
+    return 1;
 }

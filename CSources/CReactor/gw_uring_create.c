@@ -3,16 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "gw_uring.h"
-
-static void *gw_map(size_t bytes) {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
 
 static size_t gw_uring_receive_bytes(const struct gw_io *io) {
     return (size_t)io->receive_buffers * io->receive_buffer_bytes;
@@ -23,18 +15,10 @@ static size_t gw_uring_buf_ring_bytes(const struct gw_io *io) {
 }
 
 static void gw_uring_free(struct gw_io_uring *u) {
-    if (u->wake_fd >= 0) {
-        close(u->wake_fd);
-    }
-    if (u->sockets != NULL) {
-        munmap(u->sockets, u->sockets_max * sizeof *u->sockets);
-    }
-    if (u->buffers != NULL) {
-        munmap(u->buffers, gw_uring_buf_ring_bytes(&u->io));
-    }
-    if (u->io.receive_memory != NULL) {
-        munmap(u->io.receive_memory, gw_uring_receive_bytes(&u->io));
-    }
+    gw_wake_deinit(&u->wake);
+    gw_unmap(u->sockets, u->sockets_max * sizeof *u->sockets);
+    gw_unmap(u->buffers, gw_uring_buf_ring_bytes(&u->io));
+    gw_unmap(u->io.receive_memory, gw_uring_receive_bytes(&u->io));
     free(u);
 }
 
@@ -89,33 +73,30 @@ static int gw_uring_open_ring(struct gw_io_uring *u) {
 }
 
 int gw_io_uring_create(const struct gw_io_config *config, struct gw_io **io) {
-    const uint32_t buffers = config->receive_buffers;
-    if (buffers == 0 || buffers > 32768 || (buffers & (buffers - 1)) != 0 || config->sockets_max == 0
-        || config->receive_buffer_bytes == 0 || config->receive_buffer_bytes % 64 != 0) {
-        return -EINVAL;
+    const int valid = gw_io_config_check(config);
+    if (valid != 0) {
+        return valid;
     }
     struct gw_io_uring *u = calloc(1, sizeof *u);
     if (u == NULL) {
         return -ENOMEM;
     }
     u->io.ops = &gw_uring_ops;
-    u->io.receive_buffers = buffers;
+    u->io.receive_buffers = config->receive_buffers;
     u->io.receive_buffer_bytes = config->receive_buffer_bytes;
     u->sockets_max = config->sockets_max;
     u->starved_first = u->starved_last = GW_NO_SOCKET;
     u->listen_fd = -1;
-    u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     u->io.receive_memory = gw_map(gw_uring_receive_bytes(&u->io));
     u->buffers = gw_map(gw_uring_buf_ring_bytes(&u->io));
     u->sockets = gw_map(u->sockets_max * sizeof *u->sockets);
     u->stats.bytes = sizeof *u + gw_uring_receive_bytes(&u->io) + gw_uring_buf_ring_bytes(&u->io)
                    + u->sockets_max * sizeof *u->sockets;
-    int error;
-    if (u->wake_fd < 0) {
-        error = -errno;
-    } else if (u->io.receive_memory == NULL || u->buffers == NULL || u->sockets == NULL) {
+    int error = gw_wake_init(&u->wake);
+    if (u->io.receive_memory == NULL || u->buffers == NULL || u->sockets == NULL) {
         error = -ENOMEM;
-    } else {
+    }
+    if (error == 0) {
         error = gw_uring_open_ring(u);
     }
     if (error < 0) {

@@ -14,6 +14,7 @@ extension Gateway {
         }
         add("sessions", "gauge", "Sessions open now.", [("", UInt64(await openSessions))])
         add("log_queue_messages", "gauge", "Messages that wait for the log's writer.", [("", UInt64(messagesWaiting))])
+        add("reactor_backend_info", "gauge", "What carries the sockets.", [("{backend=\"\(backendName)\"}", 1)])
         addEach("connections", "gauge", "Connections open now.") { $0.connections }
         addEach("connections_accepted_total", "counter", "Connections accepted.") { $0.accepted }
         addEach("handshakes_failed_total", "counter", "Opening handshakes refused.") { $0.handshakesFailed }

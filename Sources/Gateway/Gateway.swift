@@ -47,6 +47,7 @@ public final class Gateway: Sendable {
             hosts.append(host)
             return host
         }
+        announce(group.carrier, logger)
         let tasks = [
             Task { await writer.run() },
             Task { await cursors.run() },
@@ -54,6 +55,14 @@ public final class Gateway: Sendable {
         ]
         return Gateway(
             settings: settings, group: group, hosts: hosts, writer: writer, cursors: cursors, tasks: tasks)
+    }
+
+    private static func announce(_ carrier: Carrier, _ logger: Logger) {
+        if let refusal = carrier.refusal {
+            logger.notice("io_uring is refused (\(refusal)): sockets are on \(carrier.name)")
+        } else {
+            logger.info("sockets are on \(carrier.name)")
+        }
     }
 
     /// What other services append is announced by Postgres at the commit, as "user:seq".
@@ -107,6 +116,8 @@ public final class Gateway: Sendable {
         }
     }
 
+    var backendName: String { group.carrier.name }
+
     /// Messages that wait for the log.
     public var messagesWaiting: Int { writer.waiting }
 }
@@ -114,6 +125,7 @@ public final class Gateway: Sendable {
 extension ReactorSettings {
     fileprivate init(_ settings: GatewaySettings) {
         self.init()
+        backend = settings.io
         connectionsMax = settings.connectionsMax
         messageBytesMax = settings.frameBytesMax
         outboundBytesMax = settings.outboundBytesMax

@@ -1,10 +1,14 @@
 // What an operator may set of a gateway.
 
+import Reactor
+
 public struct GatewaySettings: Sendable {
     public var address = "127.0.0.1"
     public var port: UInt16 = 7400
     /// Threads; 0: one a core.
     public var reactors = 0
+    /// What carries the sockets.
+    public var io = Backend.automatic
     /// Sockets a reactor.
     public var connectionsMax = 16_384
     /// What clients are told to keep; a connection is closed after two and a half of them without a byte.

@@ -30,6 +30,8 @@ public final class Reactor: TaskExecutor, SerialExecutor, Sendable {
     /// The C reactor, which only the reactor's own thread touches, but for gw_reactor_wake.
     private final class Handle: Sendable {
         nonisolated(unsafe) var raw: OpaquePointer?
+        /// Written once, before `start` returns.
+        nonisolated(unsafe) var carrier: Carrier?
     }
 
     /// Under this key each reactor's thread keeps the reactor. Not pthread_self, which the optimiser takes for a
@@ -76,6 +78,9 @@ public final class Reactor: TaskExecutor, SerialExecutor, Sendable {
         wake()
     }
 
+    /// What carries this reactor's sockets.
+    public var carrier: Carrier { handle.carrier.unsafelyUnwrapped }
+
     // MARK: The loop
 
     private func run<Handler: ReactorHandler>(
@@ -97,6 +102,7 @@ public final class Reactor: TaskExecutor, SerialExecutor, Sendable {
         }
         handle.raw = raw
         pthread_setspecific(Self.threadKey, Unmanaged.passUnretained(self).toOpaque())
+        handle.carrier = Carrier(of: raw)
         jobs.open(raw)
         handler.started(on: self)
         opened(.success(UInt16(bound)))

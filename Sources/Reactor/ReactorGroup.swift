@@ -34,6 +34,9 @@ public struct ReactorGroup: Sendable {
         return ReactorGroup(reactors: reactors, port: port, finished: finished)
     }
 
+    /// What carries the sockets, of all of them alike.
+    public var carrier: Carrier { reactors[0].carrier }
+
     /// Ends every loop and waits for the threads to be done.
     public func stop() async {
         for reactor in reactors { reactor.stop() }

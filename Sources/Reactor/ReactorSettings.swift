@@ -5,7 +5,24 @@ import CGateway
 import Glibc
 #endif
 
+/// What carries the sockets; its raw values are what `--io` takes.
+public enum Backend: String, CaseIterable, Sendable {
+    /// io_uring where the machine allows it, else epoll.
+    case automatic = "auto"
+    case ioURing = "io_uring"
+    case epoll
+
+    fileprivate var code: UInt8 {
+        switch self {
+        case .automatic: UInt8(GW_BACKEND_AUTOMATIC.rawValue)
+        case .ioURing: UInt8(GW_BACKEND_IO_URING.rawValue)
+        case .epoll: UInt8(GW_BACKEND_EPOLL.rawValue)
+        }
+    }
+}
+
 public struct ReactorSettings: Sendable {
+    public var backend = Backend.automatic
     public var connectionsMax = 16_384
     public var messageBytesMax = 64 * 1024
     public var fragmentsMax = 1024
@@ -45,6 +62,7 @@ public struct ReactorSettings: Sendable {
         let path = CStrings([path])
         let subprotocols = CStrings(subprotocols)
         let origins = CStrings(origins ?? [])
+        config.backend = backend.code
         config.path = path.pointers[0].unsafelyUnwrapped
         config.subprotocols = self.subprotocols.isEmpty ? nil : UnsafePointer(subprotocols.pointers)
         config.origins = self.origins == nil ? nil : UnsafePointer(origins.pointers)
@@ -63,6 +81,20 @@ extension Duration {
     public var wholeMilliseconds: Int64 {
         let (seconds, attoseconds) = components
         return seconds * 1000 + attoseconds / 1_000_000_000_000_000
+    }
+}
+
+/// The backend that a reactor got.
+public struct Carrier: Sendable {
+    /// "io_uring" or "epoll".
+    public let name: String
+    /// Why an automatic choice is not io_uring.
+    public let refusal: GatewayError?
+
+    init(of reactor: OpaquePointer) {
+        var error: Int32 = 0
+        name = String(cString: gw_reactor_backend(reactor, &error))
+        refusal = error == 0 ? nil : GatewayError(error)
     }
 }
 
@@ -98,5 +130,5 @@ public struct GatewayError: Error, Sendable, CustomStringConvertible {
     /// Someone else listens on the port.
     public var isAddressInUse: Bool { code == -98 }
     /// io_uring is disabled, filtered or too old.
-    public var isRingRefused: Bool { code == -1 || code == -38 || code == -22 }
+    public var isRingRefused: Bool { [-1, -13, -22, -38, -95].contains(code) }
 }

@@ -16,6 +16,9 @@ struct Echo: AsyncParsableCommand {
     @Option(help: "Reactor threads; 0: one a core.")
     var reactors = 1
 
+    @Option(help: "What carries the sockets: auto, io_uring or epoll.")
+    var io = Backend.automatic
+
     @Option(help: "The longest message, in bytes.")
     var messageBytesMax = 16 * 1024 * 1024
 
@@ -25,6 +28,7 @@ struct Echo: AsyncParsableCommand {
     func run() async throws {
         var settings = ReactorSettings()
         settings.path = "/"
+        settings.backend = io
         settings.messageBytesMax = messageBytesMax
         settings.fragmentsMax = fragmentsMax
         settings.outboundBytesMax = 2 * messageBytesMax + 64 * 1024
@@ -38,6 +42,8 @@ struct Echo: AsyncParsableCommand {
         await reactors.stop()
     }
 }
+
+extension Backend: ExpressibleByArgument {}
 
 private final class EchoHandler: ReactorHandler {
     func started(on reactor: Reactor) {}

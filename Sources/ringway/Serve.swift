@@ -127,7 +127,7 @@ private struct Node {
             if error.isRingRefused {
                 throw Complaint(
                     line: "io_uring is refused (\(error)); allow it: sysctl kernel.io_uring_disabled=0, and a seccomp "
-                        + "profile that lets io_uring_setup pass")
+                        + "profile that lets io_uring_setup pass; or serve with --io auto")
             }
             throw Complaint(line: "the gateway can't start: \(error)")
         }

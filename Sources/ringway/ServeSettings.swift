@@ -2,6 +2,7 @@
 import Auth
 import Foundation
 import Gateway
+import Reactor
 import ServiceKit
 
 struct ServeSettings {
@@ -24,6 +25,7 @@ struct ServeSettings {
         Setting("postgres-pool", default: "8", "connections of the services, and as many of the gateway"),
         Setting("migrations", default: "", "the directory of the migrations (default: deploy/migrations, found upwards)"),
         Setting("reactors", default: "0", "gateway threads; 0: one a core"),
+        Setting("io", default: "auto", "what carries the sockets: auto (io_uring, else epoll), io_uring or epoll"),
         Setting("connections-max", default: "16384", "WebSocket connections a reactor"),
         Setting("heartbeat-ms", default: "30000", "how often a client must be heard"),
         Setting("drain-ms", default: "2000", "over how long the clients of a stopping node are spread"),
@@ -71,6 +73,10 @@ struct ServeSettings {
         gateway.address = address
         gateway.port = UInt16(wsPort)
         gateway.reactors = try settings.int("reactors", in: 0...256)
+        guard let io = Backend(rawValue: settings.string("io")) else {
+            throw Complaint(line: "--io must be auto, io_uring or epoll, not \(settings.string("io"))", code: 64)
+        }
+        gateway.io = io
         gateway.connectionsMax = try settings.int("connections-max", in: 1...1_000_000)
         gateway.heartbeat = .milliseconds(try settings.int("heartbeat-ms", in: 100...3_600_000))
         gateway.drainWindow = .milliseconds(try settings.int("drain-ms", in: 0...3_600_000))

@@ -46,12 +46,24 @@ HELPER uint64_t world_now_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-HELPER void world_open(struct world *w, const struct gw_config *config) {
+// TEST_IO in the environment: the backend under test, io_uring unless told.
+HELPER enum gw_backend test_backend(void) {
+    const char *io = getenv("TEST_IO");
+    CHECK(io == NULL || io[0] == 0 || strcmp(io, "io_uring") == 0 || strcmp(io, "epoll") == 0);
+    return io != NULL && strcmp(io, "epoll") == 0 ? GW_BACKEND_EPOLL : GW_BACKEND_IO_URING;
+}
+
+HELPER void world_open(struct world *w, const struct gw_config *wanted) {
+    struct gw_config config = *wanted;
+    config.backend = (uint8_t)test_backend();
     *w = (struct world){ .seen_max = 65536 };
     w->seen = calloc(w->seen_max, sizeof *w->seen);
-    CHECK(gw_reactor_create(config, &w->reactor) == 0);
+    CHECK(gw_reactor_create(&config, &w->reactor) == 0);
     w->port = gw_reactor_listen(w->reactor, "127.0.0.1", 0, 0);
     CHECK(w->port > 0);
+    int refusal;
+    const char *name = config.backend == GW_BACKEND_EPOLL ? "epoll" : "io_uring";
+    CHECK(strcmp(gw_reactor_backend(w->reactor, &refusal), name) == 0 && refusal == 0);
 }
 
 HELPER void world_forget(struct world *w) {

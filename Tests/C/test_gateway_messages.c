@@ -143,7 +143,8 @@ static void messages__leave_a_turn_in_one_send(void) {
         CHECK(gw_conn_send(w.reactor, id, GW_TEXT, (const uint8_t *)"0123456789abcdef", 16) == 0);
     }
     world_turn(&w, 1);
-    CHECK(world_stats(&w).syscalls == before + 1);
+    // io_uring submits it with its wait; epoll sends, then waits.
+    CHECK(world_stats(&w).syscalls == before + (test_backend() == GW_BACKEND_EPOLL ? 2 : 1));
     uint8_t bytes[100 * 18];
     CHECK(recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) == sizeof bytes);
     close(fd);

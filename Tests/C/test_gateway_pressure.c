@@ -338,7 +338,8 @@ static void *turn_elsewhere(void *argument) {
 
 // Created here, turned and destroyed there.
 static void reactor__belongs_to_the_thread_that_turns_it(void) {
-    const struct gw_config config = config_small();
+    struct gw_config config = config_small();
+    config.backend = (uint8_t)test_backend();
     struct world w = { 0 };
     struct elsewhere elsewhere = { 0 };
     pthread_t thread;
@@ -392,6 +393,10 @@ static void config__out_of_range_is_refused(void) {
     config.path = "ws";
     CHECK(gw_reactor_create(&config, &reactor) == GW_EINVAL);
     config = config_small();
+    config.backend = GW_BACKEND_EPOLL + 1;
+    CHECK(gw_reactor_create(&config, &reactor) == GW_EINVAL);
+    config = config_small();
+    config.backend = (uint8_t)test_backend();
     config.connections_max = 1000000;
     CHECK(gw_reactor_create(&config, &reactor) == -EMFILE && reactor == NULL);
     config = config_small();

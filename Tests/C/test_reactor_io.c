@@ -1,9 +1,10 @@
-// The I/O interface over real loopback sockets: what every backend must do, tried here with io_uring.
+// The I/O interface over real loopback sockets: what every backend of the kernel's must do (TEST_IO says which).
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
 #include "gateway_client.h"
+#include "gw_io_epoll.h"
 #include "gw_io_uring.h"
 
 enum { EVENTS = 64, BUFFER_BYTES = 4096 };
@@ -20,12 +21,16 @@ struct rig {
     int keep_buffers;
 };
 
+static int rig_create(const struct gw_io_config *config, struct gw_io **io) {
+    return test_backend() == GW_BACKEND_EPOLL ? gw_io_epoll_create(config, io) : gw_io_uring_create(config, io);
+}
+
 static void rig_open(struct rig *rig, uint32_t sockets, uint32_t buffers) {
     const struct gw_io_config config = {
         .sockets_max = sockets, .receive_buffers = buffers, .receive_buffer_bytes = BUFFER_BYTES,
     };
     *rig = (struct rig){ 0 };
-    CHECK(gw_io_uring_create(&config, &rig->io) == 0);
+    CHECK(rig_create(&config, &rig->io) == 0);
     rig->port = gw_io_listen(rig->io, "127.0.0.1", 0, 0);
     CHECK(rig->port > 0);
 }
@@ -332,7 +337,7 @@ static void listen__refuses_a_port_in_use_and_shares_when_asked(void) {
     rig_open(&first, 4, 8);
     const struct gw_io_config config = { .sockets_max = 4, .receive_buffers = 8, .receive_buffer_bytes = 64 };
     struct gw_io *second;
-    CHECK(gw_io_uring_create(&config, &second) == 0);
+    CHECK(rig_create(&config, &second) == 0);
     CHECK(gw_io_listen(second, "127.0.0.1", (uint16_t)first.port, 0) == -EADDRINUSE);
     CHECK(gw_io_listen(second, "127.0.0.1", (uint16_t)first.port, 1) == first.port);
     CHECK(gw_io_listen(second, "127.0.0.1", (uint16_t)first.port, 1) == -EALREADY);
@@ -368,14 +373,14 @@ static void listen__stops_and_starts_again(void) {
 static void create__refuses_what_it_cannot_do(void) {
     struct gw_io *io;
     struct gw_io_config config = { .sockets_max = 4, .receive_buffers = 3, .receive_buffer_bytes = 64 };
-    CHECK(gw_io_uring_create(&config, &io) == -EINVAL);
+    CHECK(rig_create(&config, &io) == -EINVAL);
     config.receive_buffers = 65536;
-    CHECK(gw_io_uring_create(&config, &io) == -EINVAL);
+    CHECK(rig_create(&config, &io) == -EINVAL);
     struct rlimit limit;
     CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     config.receive_buffers = 4;
     config.sockets_max = (uint32_t)limit.rlim_max + 1;
-    CHECK(gw_io_uring_create(&config, &io) == -EMFILE);
+    CHECK(rig_create(&config, &io) == -EMFILE);
 }
 
 int main(void) {

@@ -112,8 +112,9 @@ class PrivatePostgres:
 class Server:
     """One `ringway serve` on ports of its own, which it keeps across restarts."""
 
-    def __init__(self, postgres_url):
+    def __init__(self, postgres_url, launcher=()):
         self.postgres_url = postgres_url
+        self._launcher = launcher
         self.ports = dict(zip(PORTS, free_ports(len(PORTS))))
         self._process = None
         self._log = tempfile.NamedTemporaryFile(prefix="ringway-serve-", suffix=".log")
@@ -131,7 +132,7 @@ class Server:
 
     def start(self, wait=True):
         self._process = subprocess.Popen(
-            [BINARY, "serve", *self.arguments()], cwd=ROOT,
+            [*self._launcher, BINARY, "serve", *self.arguments()], cwd=ROOT,
             env=clean_environment(RINGWAY_POSTGRES_URL=self.postgres_url),
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )

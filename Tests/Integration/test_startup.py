@@ -98,10 +98,24 @@ def test_port_that_is_none(database, port):
     assert_one_line(code, said, "RINGWAY_WS_PORT", port)
 
 
-def test_io_uring_refused(database, arguments):
+def test_io_uring_refused_serves_over_epoll(database):
+    server = Server(database.url, launcher=[sys.executable, LAUNCHER]).start()
+    try:
+        assert server.is_ready()
+        assert len([line for line in server.log().splitlines() if "io_uring" in line and "epoll" in line]) == 1
+    finally:
+        server.stop()
+
+
+def test_io_uring_refused_and_insisted_upon(database, arguments):
     launcher = [sys.executable, LAUNCHER]
-    code, said = run_serve(arguments, {"RINGWAY_POSTGRES_URL": database.url}, launcher)
-    assert_one_line(code, said, "io_uring")
+    code, said = run_serve([*arguments, "--io", "io_uring"], {"RINGWAY_POSTGRES_URL": database.url}, launcher)
+    assert_one_line(code, said, "io_uring", "--io")
+
+
+def test_io_that_is_none(database, arguments):
+    code, said = run_serve([*arguments, "--io", "kqueue"], {"RINGWAY_POSTGRES_URL": database.url})
+    assert_one_line(code, said, "--io", "kqueue", "epoll")
 
 
 def test_binary_is_built():

@@ -4,9 +4,13 @@ import Testing
 
 extension ReactorTests {
     @Suite struct SocketTests {
-        @Test(arguments: [0, 1, 125, 126, 65_535, 65_536])
-        func message__comes_back_as_it_was_sent(size: Int) async throws {
-            try await withReactor(Echo()) { _, port in
+        @Test(arguments: [0, 1, 125, 126, 65_535, 65_536], [Backend.ioURing, .epoll])
+        func message__comes_back_as_it_was_sent(size: Int, backend: Backend) async throws {
+            var settings = ReactorSettings()
+            settings.backend = backend
+            try await withReactor(Echo(), settings: settings) { reactor, port in
+                #expect(reactor.carrier.name == backend.rawValue)
+                #expect(reactor.carrier.refusal == nil)
                 let peer = try WebSocketPeer(port: port)
                 let payload = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
                 try peer.send(payload, opcode: 2)

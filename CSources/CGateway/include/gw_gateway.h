@@ -46,6 +46,9 @@ enum gw_event_kind {
     GW_EVENT_WRITABLE = 4,  // the outbound queue that was full has drained to half its limit
 };
 
+// What carries the sockets. AUTOMATIC takes io_uring where the machine allows it, else epoll.
+enum gw_backend { GW_BACKEND_AUTOMATIC, GW_BACKEND_IO_URING, GW_BACKEND_EPOLL };
+
 enum gw_opcode { GW_TEXT = 1, GW_BINARY = 2 };
 
 struct gw_event {
@@ -83,13 +86,14 @@ struct gw_config {
     const char *_Nullable const *_Nullable subprotocols;  // offered in order of preference, NULL at the end
     uint8_t subprotocol_required;   // a client that offers none of them gets 400
     const char *_Nullable const *_Nullable origins;       // allowed Origin values, NULL at the end; NULL: any
+    uint8_t backend;                // enum gw_backend
 };
 
 // Defaults for every field; path is "/ws", no subprotocols, any origin.
 void gw_config_init(struct gw_config *config);
 
-// -EPERM/-ENOSYS/-EINVAL: io_uring is refused or too old; -ENOMEM: the slabs did not fit; -EMFILE:
-// connections_max is above RLIMIT_NOFILE; GW_EINVAL: a field is out of its range.
+// With GW_BACKEND_IO_URING, -EPERM/-EACCES/-ENOSYS/-EINVAL: io_uring is refused or too old. -ENOMEM: the slabs did
+// not fit; -EMFILE: connections_max is above RLIMIT_NOFILE; GW_EINVAL: a field is out of its range.
 int gw_reactor_create(const struct gw_config *config, struct gw_reactor *_Nullable *_Nonnull reactor);
 // Ends every connection at once, without close frames. Frames and payloads have been released before.
 void gw_reactor_destroy(struct gw_reactor *reactor);
@@ -130,6 +134,10 @@ int gw_conn_set_idle(struct gw_reactor *reactor, gw_conn_id conn, uint32_t idle_
 // NULL: no buffer can be held back from the kernel now (copy instead).
 struct gw_payload *_Nullable gw_payload_acquire(struct gw_reactor *reactor, const struct gw_event *event);
 void gw_payload_release(struct gw_reactor *reactor, struct gw_payload *payload);
+
+// "io_uring" or "epoll". A machine that refused io_uring to GW_BACKEND_AUTOMATIC did so with the error (-errno)
+// that is written; it is 0 otherwise.
+const char *gw_reactor_backend(const struct gw_reactor *reactor, int *refusal);
 
 struct gw_stats {
     uint64_t accepted, closed;        // connections since the start

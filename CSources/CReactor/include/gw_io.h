@@ -1,12 +1,13 @@
 // The one I/O interface under a reactor: listen, accept, receive, send, close, wake, time. Backends stand
 // behind it and the rest of the core cannot tell which one it has; each has its own create function
-// (gw_io_uring.h) and fills a struct gw_io_ops.
+// (gw_io_uring.h, gw_io_epoll.h) and fills a struct gw_io_ops.
 //
 // Owner: one reactor. Thread: create, listen and the first requests may run on any one thread; from the first
 // gw_io_turn on everything belongs to the thread that turns, but for gw_io_wake, which is any thread's.
 //
-// A request (send, close, ...) is only noted down; gw_io_turn submits all of them in one system call and
-// returns what has completed since, as events. Nothing is acted on where it arrives.
+// What a request (send, close, ...) did is never told by the request but by gw_io_turn, which returns what has
+// completed since, as events: nothing is acted on where it arrives. A backend may note requests down and submit
+// all of them with the turn, in one system call.
 //
 // A socket is a number in [0, sockets_max), chosen by the backend at accept, free again after GW_IO_CLOSED.
 //   at most one send a socket is under way
@@ -59,6 +60,7 @@ struct gw_io {
 };
 
 struct gw_io_ops {
+    const char *name;                // of the backend, for logs and metrics
     void (*destroy)(struct gw_io *io);
     int (*listen)(struct gw_io *io, const char *address, uint16_t port, int shared);
     void (*stop_listening)(struct gw_io *io);
