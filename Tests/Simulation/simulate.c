@@ -15,12 +15,12 @@
 #include "gw_reactor.h"
 #include "sim_client.h"
 
-enum { CLIENTS = 6, RECORDS_MAX = 512, STEPS = 500, SETTLE_TURNS = 20000 };
+enum { CLIENTS = 6, RECORDS_MAX = 512, STEPS = 500, SETTLE_TURNS = 20000, HOARD_MAX = 512 };
 
 struct run {
     struct gw_reactor *reactor;
     uint64_t random;
-    int calm, noisy;
+    int calm, noisy, hoarding;
     uint32_t records_count, announced;
     gw_conn_id open[SIM_SOCKETS_MAX];          // by slot; 0: none
     gw_conn_id former[SIM_SOCKETS_MAX];        // the one before
@@ -29,12 +29,14 @@ struct run {
     uint8_t lease_bytes[SIM_MESSAGE_BYTES_MAX];
     const uint8_t *lease_data;
     uint64_t lease_length;
+    struct gw_frame *hoard[HOARD_MAX];         // frames that leave the others no buffer
+    uint32_t hoard_count;
     struct sim_record records[RECORDS_MAX];
     struct sim_client clients[CLIENTS];
 };
 
 struct totals {
-    uint64_t messages, echoes, parted, starved, closed, turns, leases;
+    uint64_t messages, echoes, parted, starved, closed, turns, leases, refused;
 };
 
 static struct sim_io sim;
@@ -77,10 +79,13 @@ static void server_echo(const struct gw_event *event, struct sim_record *record)
     CHECK(error == 0 || error == GW_ENOBUFS || error == GW_ECLOSING || error == GW_ENOCONN
           || (error == GW_EFULL && run.noisy));
     CHECK(error == 0 || !run.calm || error == GW_ECLOSING);
+    CHECK(error != GW_ENOBUFS || run.hoarding || run.noisy);
     record->echoed += error == 0;
+    totals.refused += error == GW_ENOBUFS;
     if (error == GW_ENOBUFS || error == GW_EFULL) {
         // What was not queued can't be made up for: later echoes would be out of place.
-        CHECK(gw_conn_close(run.reactor, event->conn, 4000, "lost") == 0);
+        const int closed = gw_conn_close(run.reactor, event->conn, 4000, "lost");
+        CHECK(closed == 0 || closed == GW_ENOCONN);
         record->clean = 0;
     }
 }
@@ -155,7 +160,7 @@ static void server_event(const struct gw_event *event) {
         server_message(event, record);
         break;
     default:
-        CHECK(event->kind == GW_EVENT_WRITABLE && run.noisy);
+        CHECK(event->kind == GW_EVENT_WRITABLE && (run.noisy || run.hoarding));
     }
 }
 
@@ -186,6 +191,27 @@ static void server_make_noise(void) {
     gw_frame_release(run.reactor, frame);
 }
 
+// Takes all buffers that the pool still has, or gives back those it took.
+static void server_hoard(void) {
+    static const uint8_t nothing[SIM_MESSAGE_BYTES_MAX];
+    if (run.hoard_count > 0) {
+        while (run.hoard_count > 0) {
+            gw_frame_release(run.reactor, run.hoard[--run.hoard_count]);
+        }
+        return;
+    }
+    for (uint64_t length = SIM_MESSAGE_BYTES_MAX; run.hoard_count < HOARD_MAX;) {
+        struct gw_frame **frame = &run.hoard[run.hoard_count];
+        if (gw_frame_create(run.reactor, GW_TEXT, nothing, length, frame) == 0) {
+            run.hoard_count++;
+        } else if (length > 0) {
+            length = 0;   // what is left are smaller ones
+        } else {
+            return;
+        }
+    }
+}
+
 static void server_turn(uint64_t timeout_ns) {
     const struct gw_event *events;
     const int count = gw_reactor_turn(run.reactor, timeout_ns, &events);
@@ -202,6 +228,9 @@ static void server_turn(uint64_t timeout_ns) {
             CHECK(gw_conn_close(run.reactor, run.open[slot], 4001, "enough") == 0);
             run.owner[slot]->clean = 0;
         }
+    }
+    if (run.hoarding && sim_below(&run.random, 30) == 0) {
+        server_hoard();
     }
     if (sim_below(&run.random, 10) == 0) {
         server_end_lease();
@@ -303,6 +332,9 @@ static void settle_wild(void) {
 static void run_close(void) {
     struct gw_stats stats;
     server_end_lease();
+    if (run.hoard_count > 0) {
+        server_hoard();
+    }
     run.noisy = 0;
     // Quiet for some turns: nothing is told of a connection after its end.
     for (int turn = 0, quiet = 0; quiet < 10; turn++) {
@@ -343,6 +375,7 @@ static void simulate(uint64_t seed) {
     run.random = seed * 0x9e3779b97f4a7c15u | 1;
     run.calm = seed % 3 == 0;
     run.noisy = seed % 3 == 1;
+    run.hoarding = !run.calm && seed % 2 == 0;
     for (int i = 0; i < CLIENTS; i++) {
         run.clients[i].wire = SIM_NONE;
     }
@@ -363,10 +396,11 @@ static void simulate(uint64_t seed) {
 
 static void print_totals(uint64_t seeds) {
     printf("# %llu seeds: %llu turns, %llu connections, %llu messages, %llu echoes read, %llu orderly ends, "
-           "%llu receives that found no buffer, %llu leases\n",
+           "%llu receives and %llu echoes that found no buffer, %llu leases\n",
            (unsigned long long)seeds, (unsigned long long)totals.turns, (unsigned long long)totals.closed,
            (unsigned long long)totals.messages, (unsigned long long)totals.echoes,
-           (unsigned long long)totals.parted, (unsigned long long)totals.starved, (unsigned long long)totals.leases);
+           (unsigned long long)totals.parted, (unsigned long long)totals.starved, (unsigned long long)totals.refused,
+           (unsigned long long)totals.leases);
 }
 
 static void simulation__holds_what_the_core_promises(void) {
@@ -374,7 +408,8 @@ static void simulation__holds_what_the_core_promises(void) {
         simulate(seed);
     }
     print_totals(SEEDS);
-    CHECK(totals.messages / SEEDS > 20 && totals.parted > SEEDS / 4 && totals.starved > SEEDS && totals.leases > SEEDS);
+    CHECK(totals.messages / SEEDS > 20 && totals.parted > SEEDS / 4 && totals.starved > SEEDS && totals.leases > SEEDS
+          && totals.refused > SEEDS / 2);
 }
 
 int main(int argc, char **argv) {
