@@ -2,13 +2,15 @@
 # The only build is the release one with testable modules, so that tests, benchmarks and the server share it.
 
 SWIFT_FLAGS := -c release -Xswiftc -enable-testing
+FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build run test lint proto proto-check bench clean
+.PHONY: help setup build run test lint fuzz proto proto-check bench clean
 
 help:
 	@echo "make run          install what is missing, build, start a private Postgres, migrate, serve"
 	@echo "make test         the C, Swift and integration tests; the last line counts them"
 	@echo "make build        build the server and every library"
+	@echo "make fuzz         fuzz the C codec, a minute a target (FUZZ_SECONDS=5: a smoke)"
 	@echo "make lint         the rules of docs/style.md that a script can check"
 	@echo "make proto        regenerate Sources/Contract/Generated (proto-check: fail when it is stale)"
 	@echo "make bench        measure the server; figures go to bench/results/"
@@ -30,6 +32,10 @@ test:
 
 lint:
 	@scripts/lint.sh
+
+fuzz:
+	@scripts/setup.sh --tests
+	@$(MAKE) --no-print-directory -C Tests/Fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
 
 proto:
 	@scripts/setup.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test: C under sanitizers, Swift, and the integration tests in Python, beside a throwaway Postgres. The last
-# line is `N passed, N failed` over all three. A stage that ran no test has failed.
+# Runs every test: C under sanitizers, a few seconds of fuzzing, Swift, and the integration tests in Python, beside a
+# throwaway Postgres. The last line is `N passed, N failed` over all of them. A stage that ran no test has failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,16 +44,17 @@ print(passed, failed)
 PYTHON
 }
 
-run_c() {
-    local compiler status=0
+# run_make STAGE ARGUMENTS...: a stage that make runs and whose last line counts.
+run_make() {
+    local stage=$1 compiler status=0 total
+    shift
     compiler=$(command -v clang || echo "$(dirname "$(readlink -f "$(command -v swift)")")/clang")
-    make --no-print-directory -C Tests/C CC="$compiler" 2>&1 | tee "$results/c.log" || status=$?
-    local total
-    total=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$results/c.log" | tail -n 1 || true)
+    make --no-print-directory CC="$compiler" "$@" 2>&1 | tee "$results/make.log" || status=$?
+    total=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$results/make.log" | tail -n 1 || true)
     if [[ $total =~ ^([0-9]+)\ passed,\ ([0-9]+) ]]; then
-        count C "$status" "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+        count "$stage" "$status" "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
     else
-        count C "$status" 0 0
+        count "$stage" "$status" 0 0
     fi
 }
 
@@ -96,7 +97,8 @@ run_integration() {
     count integration "$status" $counted
 }
 
-run_c
+run_make C -C Tests/C
+run_make fuzz -C Tests/Fuzz FUZZ_SECONDS=5
 if swift build "${swift_flags[@]}" --build-tests; then
     run_swift
     run_integration
