@@ -43,6 +43,9 @@ struct Session {
     /// Sends whose recipient is being checked, by recipient, in their order.
     var checking: [Int64: [PendingSend]] = [:]
 
+    /// Sends to nobody's friend that are being looked up in the sender's log; at most `waitingMax`.
+    var recalling = 0
+
     static let waitingMax = 1024
 
     init(connection: ConnectionID, format: FrameFormat, headerToken: String?) {

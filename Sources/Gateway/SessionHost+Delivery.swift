@@ -112,7 +112,7 @@ extension SessionHost {
 
     // MARK: Answers
 
-    private func answer(_ connection: ConnectionID, _ clientID: String, _ result: Result<Appended, InboxWriter.Failure>) {
+    func answer(_ connection: ConnectionID, _ clientID: String, _ result: Result<Appended, InboxWriter.Failure>) {
         switch result {
         case .success(let appended):
             tell(connection, .sent(.with {

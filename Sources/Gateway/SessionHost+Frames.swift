@@ -143,8 +143,7 @@ extension SessionHost {
     private func offer(_ connection: ConnectionID, _ pending: PendingSend, to recipient: Int64, allowed: Bool) {
         guard let session = sessions[connection], session.phase == .live else { return }
         guard allowed else {
-            let error = RPCError(code: .permissionDenied, message: "only friends may send to each other")
-            refuse(connection, error, clientID: pending.clientID)
+            recall(connection, pending.clientID)
             return
         }
         let message = OutgoingMessage(pending, from: session.user, device: session.device, to: recipient)
@@ -152,6 +151,31 @@ extension SessionHost {
         let router = environment.router
         let accepted = environment.writer.offer(message) { router.answered(message, $0, origin: origin) }
         if !accepted { refuse(connection, Self.busy, clientID: pending.clientID, retryAfter: 500) }
+    }
+
+    /// Who is no friend may have been one when the message was first sent: such a retry gets the first answer again.
+    private func recall(_ connection: ConnectionID, _ clientID: String) {
+        guard let session = sessions[connection] else { return }
+        guard session.recalling < Session.waitingMax else {
+            refuse(connection, Self.busy, clientID: clientID, retryAfter: 500)
+            return
+        }
+        sessions[connection]?.recalling += 1
+        Task {
+            let found: Result<Appended?, any Error>
+            do {
+                found = .success(
+                    try await environment.reader.sent(by: session.user, device: session.device, clientID: clientID))
+            } catch {
+                found = .failure(error)
+            }
+            sessions[connection]?.recalling -= 1
+            switch found {
+            case .success(let first?): answer(connection, clientID, .success(first))
+            case .success(nil): answer(connection, clientID, .failure(.noInbox))
+            case .failure: answer(connection, clientID, .failure(.unavailable))
+            }
+        }
     }
 
     static let busy = RPCError(code: .resourceExhausted, message: "too many messages wait to be stored; try again")

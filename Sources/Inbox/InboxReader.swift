@@ -25,6 +25,18 @@ public struct InboxReader: Sendable {
         return events
     }
 
+    /// Where a message of a device stands in its sender's log; nil when it was never appended.
+    public func sent(by user: Int64, device: Int64, clientID: String) async throws(PostgresError) -> Appended? {
+        let rows = try await postgres.query(
+            """
+            SELECT seq, at FROM inbox.events
+            WHERE user_id = \(user) AND device_id = \(device) AND client_id = \(clientID)
+            """)
+        guard let row = rows.first else { return nil }
+        let (seq, at) = try row.decode(Int64.self, Date.self)
+        return Appended(senderSeq: seq, at: at, recipientSeq: nil)
+    }
+
     /// The newest seq of a log; nil for a user who has none.
     public func head(of user: Int64) async throws(PostgresError) -> Int64? {
         let rows = try await postgres.query("SELECT seq FROM inbox.heads WHERE user_id = \(user)")

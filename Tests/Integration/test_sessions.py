@@ -185,6 +185,23 @@ def test_end_of_a_friendship_ends_messages_on_open_sockets(friends, connect):
     assert texts(bob.log()) == ["friends"]
 
 
+def test_retry_after_the_end_of_a_friendship_gets_the_first_answer(friends, connect):
+    alice, bob = friends
+    socket = connect(alice)
+    socket.message("m1", bob.user, "friends")
+    first = socket.expect("sent")
+    bob.ok("DELETE", f"/v1/friends/{alice.user}")
+    time.sleep(1)
+    for retrying in (socket, connect(alice)):
+        retrying.message("m1", bob.user, "friends")
+        assert retrying.expect("sent") == first
+    # The id is the device's own: what another device sent is no retry of it.
+    other = connect(alice.another_device())
+    other.message("m1", bob.user, "friends")
+    assert other.expect("error")["code"] == "PERMISSION_DENIED"
+    assert texts(bob.log()) == ["friends"]
+
+
 def test_new_friendship_allows_messages_on_open_sockets(alice, bob, connect):
     socket = connect(alice)
     socket.message("m1", bob.user, "too early")
