@@ -2,6 +2,7 @@
 // gw_inbound.c's, what the caller sends gw_send.c's. The header draws the phases.
 #include "gw_conn.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "gw_reactor.h"
@@ -72,6 +73,10 @@ void gw_conn_timer_fired(struct gw_reactor *r, struct gw_conn *conn) {
     const int stalled = (conn->flags & GW_CONN_SENDING) && gw_conn_is_due(r, conn->progress_tick, r->stall_ticks);
     if (stalled || gw_conn_phase_expired(r, conn)) {
         gw_conn_end(r, conn);
+        return;
+    }
+    // An idle connection for whose close frame there was no buffer has ended, and must not be armed again.
+    if (conn->phase >= GW_PHASE_ENDED) {
         return;
     }
     gw_conn_arm_phase(r, conn);
@@ -350,6 +355,8 @@ void gw_conn_flush(struct gw_reactor *r, struct gw_conn *conn) {
 }
 
 void gw_conn_released(struct gw_reactor *r, struct gw_conn *conn) {
+    // The next connection of the slot begins its timer anew, which would tear the wheel's list.
+    assert(!gw_timer_is_armed(&conn->timer));
     gw_outbound_clear(&conn->out, &r->references);
     conn->flags &= GW_CONN_READY | GW_CONN_DIRTY;
     conn->phase = GW_PHASE_FREE;
