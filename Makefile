@@ -31,6 +31,7 @@ test:
 	@scripts/test.sh
 
 lint:
+	@scripts/setup.sh --tests
 	@scripts/lint.sh
 
 fuzz:
@@ -50,4 +51,4 @@ bench:
 	@bench/run.sh
 
 clean:
-	@rm -rf .build .build-c .build-venv
+	@rm -rf .build .build-c .build-bench .build-venv

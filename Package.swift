@@ -65,7 +65,7 @@ let package = Package(
         .target(
             name: "HTTPAPI",
             dependencies: [
-                "Contract", logging,
+                "Contract", "ServiceKit", logging,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),

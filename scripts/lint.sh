@@ -62,9 +62,7 @@ done
 for file in "${scripts[@]}"; do
     bash -n "$file" 2>>"$broken" || true
 done
-if command -v shellcheck >/dev/null; then
-    shellcheck --severity=warning --format=gcc "${scripts[@]}" >>"$broken" || true
-fi
+shellcheck --severity=warning --format=gcc "${scripts[@]}" >>"$broken" 2>&1 || true
 for file in "${python[@]}"; do
     python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" 2>>"$broken" || true
 done

@@ -17,6 +17,7 @@ static inline int gw_conn_is_due(const struct gw_reactor *r, uint32_t since, uin
 }
 
 static void gw_conn_arm(struct gw_reactor *r, struct gw_conn *conn, uint32_t tick) {
+    assert(conn->phase < GW_PHASE_ENDED);
     if (!gw_timer_is_armed(&conn->timer) || gw_tick_before(tick, conn->timer_tick)) {
         conn->timer_tick = tick;
         gw_timer_arm(&r->wheel, gw_conn_slot(r, conn), tick);

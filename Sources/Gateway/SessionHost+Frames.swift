@@ -30,26 +30,31 @@ extension SessionHost {
 
     // MARK: hello
 
+    private static let clientRule = TextRule(characters: 0...128)
+
     private func greet(_ connection: ConnectionID, _ hello: Ringway_V1_Hello) {
         let token = hello.token.isEmpty ? sessions[connection]?.headerToken ?? "" : hello.token
         sessions[connection]?.headerToken = nil
         guard hello.sinceSeq >= 0 else {
-            refuse(connection, .init(code: .invalidArgument, message: "since_seq must not be negative"))
-            close(connection, .protocolError, "since_seq must not be negative")
+            refuseHello(connection, .invalidArgument, "since_seq must not be negative")
+            return
+        }
+        if let violation = Self.clientRule.violation(by: hello.client) {
+            refuseHello(connection, .invalidArgument, "client \(violation)")
             return
         }
         sessions[connection]?.phase = .authenticating
         Task {
             do {
                 let caller = try await environment.services.verify(token)
-                try await welcome(connection, caller, since: hello.sinceSeq)
+                try await welcome(connection, caller, hello)
             } catch {
                 rejectHello(connection, RPCError(orUnknown: error))
             }
         }
     }
 
-    private func welcome(_ connection: ConnectionID, _ caller: Caller, since: Int64) async throws {
+    private func welcome(_ connection: ConnectionID, _ caller: Caller, _ hello: Ringway_V1_Hello) async throws {
         guard sessions[connection]?.phase == .authenticating else { return }
         sessions[connection]?.user = caller.userID
         sessions[connection]?.device = caller.deviceID
@@ -60,16 +65,22 @@ extension SessionHost {
             throw RPCError(code: .unauthenticated, message: "the account has no log")
         }
         guard sessions[connection]?.phase == .authenticating else { return }
-        guard since <= head else {
-            refuse(connection, .init(code: .outOfRange, message: "since_seq is ahead of the log's head, \(head)"))
-            close(connection, .protocolError, "since_seq is ahead of the log's head")
+        guard hello.sinceSeq <= head else {
+            refuseHello(connection, .outOfRange, "since_seq is ahead of the log's head, \(head)")
             return
         }
         let settings = environment.settings
-        sessions[connection]?.resume(since: since, head: head)
+        let id = SessionID(reactor: reactor.index, connection: connection).text
+        environment.logger.debug(
+            "session",
+            metadata: [
+                "session": "\(id)", "user": "\(caller.userID)", "device": "\(caller.deviceID)",
+                "client": "\(hello.client)",
+            ])
+        sessions[connection]?.resume(since: hello.sinceSeq, head: head)
         reactor.setIdleLimit(settings.heartbeat * 5 / 2, of: connection)
         tell(connection, .welcome(.with {
-            $0.sessionID = SessionID(reactor: reactor.index, connection: connection).text
+            $0.sessionID = id
             $0.heartbeatMs = Int32(clamping: settings.heartbeat.wholeMilliseconds)
             $0.headSeq = head
             $0.limits = .with {
@@ -81,6 +92,12 @@ extension SessionHost {
             $0.deviceID = caller.deviceID
         }))
         pull(connection)
+    }
+
+    /// A hello that no retry mends.
+    private func refuseHello(_ connection: ConnectionID, _ code: RPCError.Code, _ message: String) {
+        refuse(connection, .init(code: code, message: message))
+        close(connection, .protocolError, message)
     }
 
     private func rejectHello(_ connection: ConnectionID, _ error: RPCError) {

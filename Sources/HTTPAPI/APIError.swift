@@ -4,6 +4,7 @@ import Foundation
 import GRPCCore
 import HTTPTypes
 import Hummingbird
+import ServiceKit
 
 struct APIError: Error {
     /// One of gRPC's canonical names.
@@ -39,8 +40,11 @@ struct APIError: Error {
     }
 
     init(_ error: RPCError) {
-        let (code, status) = Self.canonical(error.code)
-        self.init(code: code, status: status, message: code == "INTERNAL" ? Self.unexpected.message : error.message)
+        if let status = Self.status(of: error.code) {
+            self.init(code: error.code.canonicalName, status: status, message: error.message)
+        } else {
+            self = .unexpected
+        }
         if status == .unauthorized { headers[.wwwAuthenticate] = "Bearer" }
         if let text = error.metadata[stringValues: "retry-after-ms"].first(where: { _ in true }),
             let milliseconds = Int(text), milliseconds > 0 {
@@ -48,22 +52,20 @@ struct APIError: Error {
         }
     }
 
-    private static func canonical(_ code: RPCError.Code) -> (String, HTTPResponse.Status) {
+    /// Nil for what a client is told nothing about.
+    private static func status(of code: RPCError.Code) -> HTTPResponse.Status? {
         switch code {
-        case .invalidArgument: ("INVALID_ARGUMENT", .badRequest)
-        case .failedPrecondition: ("FAILED_PRECONDITION", .badRequest)
-        case .outOfRange: ("OUT_OF_RANGE", .badRequest)
-        case .unauthenticated: ("UNAUTHENTICATED", .unauthorized)
-        case .permissionDenied: ("PERMISSION_DENIED", .forbidden)
-        case .notFound: ("NOT_FOUND", .notFound)
-        case .alreadyExists: ("ALREADY_EXISTS", .conflict)
-        case .aborted: ("ABORTED", .conflict)
-        case .resourceExhausted: ("RESOURCE_EXHAUSTED", .tooManyRequests)
-        case .cancelled: ("CANCELLED", .init(code: 499, reasonPhrase: "Client Closed Request"))
-        case .unimplemented: ("UNIMPLEMENTED", .notImplemented)
-        case .unavailable: ("UNAVAILABLE", .serviceUnavailable)
-        case .deadlineExceeded: ("DEADLINE_EXCEEDED", .gatewayTimeout)
-        default: ("INTERNAL", .internalServerError)
+        case .invalidArgument, .failedPrecondition, .outOfRange: .badRequest
+        case .unauthenticated: .unauthorized
+        case .permissionDenied: .forbidden
+        case .notFound: .notFound
+        case .alreadyExists, .aborted: .conflict
+        case .resourceExhausted: .tooManyRequests
+        case .cancelled: .init(code: 499, reasonPhrase: "Client Closed Request")
+        case .unimplemented: .notImplemented
+        case .unavailable: .serviceUnavailable
+        case .deadlineExceeded: .gatewayTimeout
+        default: nil
         }
     }
 

@@ -195,6 +195,46 @@ static void pool__exhausted_by_messages_to_join_closes_with_1013(void) {
     world_close(&w);
 }
 
+// An idle connection whose close frame found no buffer, with a send under way: its slot's next owner must not meet
+// a timer of it (the wheel's list would be torn, and a turn would never end).
+static void pool__exhausted_at_an_idle_end_leaves_no_timer(void) {
+    struct gw_config config = config_small();
+    config.connections_max = 1;
+    config.pool_bytes_max = 256 << 10;
+    config.outbound_bytes_max = 64 << 20;
+    config.idle_ms = 100;
+    config.write_stall_ms = 400;
+    struct world w;
+    struct gw_frame *shared, *frames[1024];
+    gw_conn_id idle;
+    unsigned count = 0;
+    world_open(&w, &config);
+    const int fd = client_open(&w, &idle);
+    CHECK(gw_frame_create(w.reactor, GW_BINARY, zeros(), 60000, &shared) == 0);
+    for (int i = 0; i < 400; i++) {   // more than the socket's buffers take: nobody reads
+        CHECK(gw_conn_send_frame(w.reactor, idle, shared) == 0);
+    }
+    const uint32_t sizes[] = { 60000, 10000, 2000, 400, 1 };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        while (gw_frame_create(w.reactor, GW_BINARY, zeros(), sizes[i], &frames[count]) == 0) {
+            CHECK(++count < 1024);
+        }
+    }
+    CHECK(world_await(&w, GW_EVENT_CLOSED, 0)->conn == idle);
+    for (unsigned i = 0; i < count; i++) {
+        gw_frame_release(w.reactor, frames[i]);
+    }
+    gw_frame_release(w.reactor, shared);
+    const int next_fd = client_open(&w, NULL);
+    world_turn_for(&w, 600);   // past the stall deadline of the first
+    close(next_fd);
+    CHECK(world_await(&w, GW_EVENT_CLOSED, 1)->conn != idle);
+    world_turn_for(&w, 20);
+    CHECK(world_stats(&w).pool_bytes == 0);
+    close(fd);
+    world_close(&w);
+}
+
 static void receive__recovers_from_a_ring_that_ran_dry(void) {
     struct gw_config config = config_small();
     config.receive_buffers = 2;
@@ -410,6 +450,7 @@ int main(void) {
     RUN(echo__to_a_peer_that_does_not_read_loses_nothing);
     RUN(pool__exhausted_is_an_error_and_writable_follows);
     RUN(pool__exhausted_by_messages_to_join_closes_with_1013);
+    RUN(pool__exhausted_at_an_idle_end_leaves_no_timer);
     RUN(receive__recovers_from_a_ring_that_ran_dry);
     RUN(connections__over_the_limit_wait_in_the_backlog);
     RUN(connections__come_and_go_by_the_thousand);

@@ -130,10 +130,10 @@ class Server:
     def arguments(self):
         return [item for name, port in self.ports.items() for item in (f"--{name}-port", str(port))]
 
-    def start(self, wait=True):
+    def start(self, wait=True, **variables):
         self._process = subprocess.Popen(
             [*self._launcher, BINARY, "serve", *self.arguments()], cwd=ROOT,
-            env=clean_environment(RINGWAY_POSTGRES_URL=self.postgres_url),
+            env=clean_environment(RINGWAY_POSTGRES_URL=self.postgres_url, **variables),
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )
         if wait:

@@ -6,7 +6,7 @@ import hmac
 import json
 
 import pytest
-from wire import Closed, Socket
+from wire import Account, Api, Closed, Socket
 
 
 def part(value):
@@ -162,6 +162,31 @@ def test_resume_ahead_of_the_log(alice, server):
 
 def test_resume_from_a_negative_seq(alice, connect):
     assert closes(connect(), hello(alice.token, since="-1")) == 4500
+
+
+@pytest.mark.parametrize("client", ["x" * 129, "two\nlines", "a\0b"], ids=["long", "lines", "nul"])
+def test_client_text_that_breaks_its_rule(alice, connect, client):
+    socket = connect()
+    frame = hello(alice.token)
+    frame["hello"]["client"] = client
+    socket.send(frame)
+    error = socket.expect("error")
+    assert error["code"] == "INVALID_ARGUMENT"
+    assert client not in error["message"]
+    assert socket.expect_close() == 4500
+
+
+def test_client_text_is_for_the_log_at_level_debug(own_server):
+    own_server.stop()
+    own_server.start(RINGWAY_LOG_LEVEL="debug")
+    account = Account(Api(own_server.http))
+    with Socket(own_server.ws) as socket:
+        frame = hello(account.token)
+        frame["hello"]["client"] = "é" * 128
+        socket.send(frame)
+        socket.expect("welcome")
+    assert "é" * 128 in own_server.log()
+    assert account.token not in own_server.log()
 
 
 def test_ack_ahead_of_the_log_or_negative(alice, connect):

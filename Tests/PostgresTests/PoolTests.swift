@@ -107,7 +107,7 @@ import Testing
         for _ in 0..<3 {
             let start = ContinuousClock.now
             #expect(await postgresError { try await client.query("SELECT 1") }?.code == .unavailable)
-            #expect(ContinuousClock.now - start < .seconds(20))
+            #expect(ContinuousClock.now - start < .seconds(2))
         }
         await client.shutdown()
     }
@@ -145,7 +145,7 @@ import Testing
             try await cluster.run("start")
             let back = ContinuousClock.now
             try await eventually { (try? await client.query("SELECT 1").count) == 1 }
-            #expect(ContinuousClock.now - back < .seconds(5))
+            #expect(ContinuousClock.now - back < .seconds(2))
             #expect(await heard.next() == .connected)
             await client.shutdown()
         }

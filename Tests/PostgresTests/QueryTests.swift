@@ -145,7 +145,7 @@ import Testing
                     try await client.query("SELECT pg_sleep(10)", timeout: .milliseconds(100))
                 }
                 #expect(error?.code == .timeout)
-                #expect(ContinuousClock.now - start < .seconds(8))
+                #expect(ContinuousClock.now - start < .seconds(2))
                 let back = try await client.value("SELECT \(1)")
                 #expect(back == 1)
             }
@@ -159,7 +159,7 @@ import Testing
             let start = ContinuousClock.now
             sleeper.cancel()
             #expect(await sleeper.value?.code == .cancelled)
-            #expect(ContinuousClock.now - start < .seconds(8))
+            #expect(ContinuousClock.now - start < .seconds(1))
             try await eventually { try await sleepers(client) == 0 }
         }
     }
