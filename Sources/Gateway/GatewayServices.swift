@@ -5,11 +5,13 @@ import ServiceKit
 
 public struct GatewayServices: Sendable {
     let verify: @Sendable (_ accessToken: String) async throws -> Caller
+    let calls: SocketCalls
     let mayWrite: @Sendable (_ sender: Int64, _ recipient: Int64) async throws -> Bool
 
     public init<Transport: ClientTransport>(client: GRPCClient<Transport>) {
         let auth = Ringway_V1_AuthService.Client(wrapping: client)
         let friendship = Ringway_V1_FriendshipService.Client(wrapping: client)
+        calls = SocketCalls(client: client)
         var options = CallOptions.defaults
         options.timeout = .seconds(5)
         let callOptions = options

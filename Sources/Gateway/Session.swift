@@ -46,7 +46,11 @@ struct Session {
     /// Sends to nobody's friend that are being looked up in the sender's log; at most `waitingMax`.
     var recalling = 0
 
+    /// Calls that are not answered yet, by the client's ids; at most `callsMax`.
+    var calling: Set<String> = []
+
     static let waitingMax = 1024
+    static let callsMax = 16
 
     init(connection: ConnectionID, format: FrameFormat, headerToken: String?) {
         self.connection = connection

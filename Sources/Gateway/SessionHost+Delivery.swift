@@ -133,12 +133,9 @@ extension SessionHost {
     }
 
     func refuse(_ connection: ConnectionID, _ error: RPCError, clientID: String = "", retryAfter: Int32 = 0) {
-        tell(connection, .error(.with {
-            $0.code = error.code.canonicalName
-            $0.message = error.message
-            $0.clientID = clientID
-            $0.retryAfterMs = retryAfter
-        }))
+        var told = Ringway_V1_Error(telling: error, retryAfter: retryAfter)
+        told.clientID = clientID
+        tell(connection, .error(told))
     }
 
     /// Queues a frame that is no event. If the queue is full it waits for room; a client that lets too many wait is cut.

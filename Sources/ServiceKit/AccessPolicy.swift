@@ -32,7 +32,7 @@ public enum AccessPolicy {
         "ringway.v1.GatewayService/LocateGateway": .user,
     ]
 
-    static func access(to method: MethodDescriptor) -> Access? {
+    public static func access(to method: MethodDescriptor) -> Access? {
         methods[method.fullyQualifiedMethod]
     }
 }

@@ -27,6 +27,9 @@ public struct AuthenticationInterceptor: ServerInterceptor {
         switch (AccessPolicy.access(to: context.descriptor), door) {
         case (.anyone, _), (.service, .inProcess):
             return try await next(request, context)
+        case (.user, .inProcess) where Caller(vouchedForIn: request.metadata) != nil:
+            let caller = Caller(vouchedForIn: request.metadata)
+            return try await Caller.$current.withValue(caller) { try await next(request, context) }
         case (.user, _):
             guard let token = Self.bearerToken(in: request.metadata) else {
                 throw RPCError(code: .unauthenticated, message: "a valid access token is required")

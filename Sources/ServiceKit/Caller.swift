@@ -20,3 +20,19 @@ public struct Caller: Sendable, Hashable {
         return current
     }
 }
+
+// A session that has shown its token once goes on as its user and device after the token's end, until the device is
+// revoked. The gateway vouches for it in the metadata of a call inside this process; no other door reads that.
+extension Caller {
+    private static let key = "ringway-caller"
+
+    public var metadata: Metadata { [Self.key: "\(userID).\(deviceID)"] }
+
+    /// Nil without exactly one caller in them.
+    init?(vouchedForIn metadata: Metadata) {
+        let values = Array(metadata[stringValues: Self.key])
+        let ids = values.first?.split(separator: ".", omittingEmptySubsequences: false).compactMap { Int64($0) } ?? []
+        guard values.count == 1, ids.count == 2 else { return nil }
+        self.init(userID: ids[0], deviceID: ids[1])
+    }
+}

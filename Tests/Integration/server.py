@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 ROOT = Path(__file__).resolve().parents[2]
-BINARY = ROOT / ".build/release/ringway"
+BINARY = Path(os.environ.get("RINGWAY_BINARY") or ROOT / ".build/release/ringway")
 PORTS = ("ws", "http", "grpc", "ops")
 
 

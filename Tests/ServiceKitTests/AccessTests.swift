@@ -20,6 +20,10 @@ private let ada = Caller(userID: 7, deviceID: 70)
         #expect(Set(AccessPolicy.methods.keys) == Set(contract.map(\.fullyQualifiedMethod)))
     }
 
+    @Test func types_of_methods__cover_exactly_the_contract() {
+        #expect(Set(MethodTypes.all.keys) == Set(contract.map(\.fullyQualifiedMethod)))
+    }
+
     @Test func methods_that_answer_for_others__are_for_services_only() {
         let open = contract.filter { AccessPolicy.access(to: $0) == .anyone }.map(\.method)
         #expect(Set(open) == ["Register", "LogIn", "Refresh"])
@@ -50,7 +54,8 @@ private let ada = Caller(userID: 7, deviceID: 70)
     }
 
     private func call(
-        _ method: MethodDescriptor, through door: AuthenticationInterceptor.Door, authorization: [String] = []
+        _ method: MethodDescriptor, through door: AuthenticationInterceptor.Door, authorization: [String] = [],
+        vouchedFor: [String] = []
     ) async -> Outcome {
         let interceptor = AuthenticationInterceptor(door: door) { token in
             guard token == "good" else { throw RPCError(code: .unauthenticated, message: "not valid") }
@@ -58,6 +63,7 @@ private let ada = Caller(userID: 7, deviceID: 70)
         }
         var metadata = Metadata()
         for value in authorization { metadata.addString(value, forKey: "authorization") }
+        for value in vouchedFor { metadata.addString(value, forKey: "ringway-caller") }
         let request = StreamingServerRequest<Int>(
             metadata: metadata,
             messages: RPCAsyncSequence(wrapping: AsyncThrowingStream<Int, any Error> { $0.finish() }))
@@ -98,6 +104,16 @@ private let ada = Caller(userID: 7, deviceID: 70)
         for door in [AuthenticationInterceptor.Door.network, .inProcess] {
             #expect(await call(readInbox, through: door, authorization: authorization) == .refused(.unauthenticated))
         }
+    }
+
+    @Test func caller_that_the_gateway_vouches_for__is_believed_inside_the_process_only() async {
+        #expect(await call(readInbox, through: .inProcess, vouchedFor: ["7.70"]) == .served(ada))
+        #expect(await call(readInbox, through: .network, vouchedFor: ["7.70"]) == .refused(.unauthenticated))
+    }
+
+    @Test(arguments: [["7"], ["7.70.1"], ["."], ["7.x"], ["7.70", "8.80"]])
+    func vouching_that_names_no_single_caller__is_no_vouching(values: [String]) async {
+        #expect(await call(readInbox, through: .inProcess, vouchedFor: values) == .refused(.unauthenticated))
     }
 
     @Test func every_method_for_users__needs_a_token() async {

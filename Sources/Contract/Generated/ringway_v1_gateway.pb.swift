@@ -8,6 +8,11 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/apple/swift-protobuf/
 
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
 import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -83,6 +88,14 @@ public nonisolated struct Ringway_V1_ClientFrame: Sendable {
     set {frame = .ping(newValue)}
   }
 
+  public var call: Ringway_V1_Call {
+    get {
+      if case .call(let v)? = frame {return v}
+      return Ringway_V1_Call()
+    }
+    set {frame = .call(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Frame: Equatable, Sendable {
@@ -90,6 +103,7 @@ public nonisolated struct Ringway_V1_ClientFrame: Sendable {
     case send(Ringway_V1_Send)
     case ack(Ringway_V1_Ack)
     case ping(Ringway_V1_Ping)
+    case call(Ringway_V1_Call)
 
   }
 
@@ -160,6 +174,14 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
     set {frame = .pong(newValue)}
   }
 
+  public var reply: Ringway_V1_Reply {
+    get {
+      if case .reply(let v)? = frame {return v}
+      return Ringway_V1_Reply()
+    }
+    set {frame = .reply(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Frame: Equatable, Sendable {
@@ -170,6 +192,7 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
     case reconnect(Ringway_V1_Reconnect)
     case error(Ringway_V1_Error)
     case pong(Ringway_V1_Pong)
+    case reply(Ringway_V1_Reply)
 
   }
 
@@ -338,6 +361,101 @@ public nonisolated struct Ringway_V1_Pong: Sendable {
   public init() {}
 }
 
+/// Calls a method as the session's user and device: every method that needs a token over HTTP and gRPC.
+public nonisolated struct Ringway_V1_Call: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Chosen by the client, 1 to 64 bytes, unlike that of any other call still unanswered on this connection.
+  public var id: String = String()
+
+  /// E.g. "ringway.v1.ProfileService/GetMyProfile".
+  public var method: String = String()
+
+  /// The request message, in the form in which the answer is wanted. Absent: the empty message, answered in the form
+  /// of the subprotocol.
+  public var body: Ringway_V1_Call.OneOf_Body? = nil
+
+  /// Serialized.
+  public var proto: Data {
+    get {
+      if case .proto(let v)? = body {return v}
+      return Data()
+    }
+    set {body = .proto(newValue)}
+  }
+
+  /// As proto3 JSON.
+  public var json: SwiftProtobuf.Google_Protobuf_Struct {
+    get {
+      if case .json(let v)? = body {return v}
+      return SwiftProtobuf.Google_Protobuf_Struct()
+    }
+    set {body = .json(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// The request message, in the form in which the answer is wanted. Absent: the empty message, answered in the form
+  /// of the subprotocol.
+  public nonisolated enum OneOf_Body: Equatable, Sendable {
+    /// Serialized.
+    case proto(Data)
+    /// As proto3 JSON.
+    case json(SwiftProtobuf.Google_Protobuf_Struct)
+
+  }
+
+  public init() {}
+}
+
+/// The answer to the call with this id.
+public nonisolated struct Ringway_V1_Reply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: String = String()
+
+  public var result: Ringway_V1_Reply.OneOf_Result? = nil
+
+  public var proto: Data {
+    get {
+      if case .proto(let v)? = result {return v}
+      return Data()
+    }
+    set {result = .proto(newValue)}
+  }
+
+  public var json: SwiftProtobuf.Google_Protobuf_Struct {
+    get {
+      if case .json(let v)? = result {return v}
+      return SwiftProtobuf.Google_Protobuf_Struct()
+    }
+    set {result = .json(newValue)}
+  }
+
+  public var error: Ringway_V1_Error {
+    get {
+      if case .error(let v)? = result {return v}
+      return Ringway_V1_Error()
+    }
+    set {result = .error(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Result: Equatable, Sendable {
+    case proto(Data)
+    case json(SwiftProtobuf.Google_Protobuf_Struct)
+    case error(Ringway_V1_Error)
+
+  }
+
+  public init() {}
+}
+
 /// Events from..to are no longer in the log; what follows starts after to.
 public nonisolated struct Ringway_V1_Gap: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -447,7 +565,7 @@ nonisolated extension Ringway_V1_LocateGatewayResponse: SwiftProtobuf.Message, S
 
 nonisolated extension Ringway_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}send\0\u{1}ack\0\u{1}ping\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}send\0\u{1}ack\0\u{1}ping\0\u{1}call\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -507,6 +625,19 @@ nonisolated extension Ringway_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtob
           self.frame = .ping(v)
         }
       }()
+      case 5: try {
+        var v: Ringway_V1_Call?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .call(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .call(v)
+        }
+      }()
       default: break
       }
     }
@@ -534,6 +665,10 @@ nonisolated extension Ringway_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtob
       guard case .ping(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
     }()
+    case .call?: try {
+      guard case .call(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -548,7 +683,7 @@ nonisolated extension Ringway_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Ringway_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ServerFrame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{1}event\0\u{1}sent\0\u{1}gap\0\u{1}reconnect\0\u{1}error\0\u{1}pong\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{1}event\0\u{1}sent\0\u{1}gap\0\u{1}reconnect\0\u{1}error\0\u{1}pong\0\u{1}reply\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -647,6 +782,19 @@ nonisolated extension Ringway_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtob
           self.frame = .pong(v)
         }
       }()
+      case 8: try {
+        var v: Ringway_V1_Reply?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .reply(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .reply(v)
+        }
+      }()
       default: break
       }
     }
@@ -685,6 +833,10 @@ nonisolated extension Ringway_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtob
     case .pong?: try {
       guard case .pong(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .reply?: try {
+      guard case .reply(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
     case nil: break
     }
@@ -988,6 +1140,162 @@ nonisolated extension Ringway_V1_Pong: SwiftProtobuf.Message, SwiftProtobuf._Mes
   }
 
   public static func ==(lhs: Ringway_V1_Pong, rhs: Ringway_V1_Pong) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ringway_V1_Call: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Call"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}method\0\u{1}proto\0\u{1}json\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.method) }()
+      case 3: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.body != nil {try decoder.handleConflictingOneOf()}
+          self.body = .proto(v)
+        }
+      }()
+      case 4: try {
+        var v: SwiftProtobuf.Google_Protobuf_Struct?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .json(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .json(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.method.isEmpty {
+      try visitor.visitSingularStringField(value: self.method, fieldNumber: 2)
+    }
+    switch self.body {
+    case .proto?: try {
+      guard case .proto(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 3)
+    }()
+    case .json?: try {
+      guard case .json(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ringway_V1_Call, rhs: Ringway_V1_Call) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.method != rhs.method {return false}
+    if lhs.body != rhs.body {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ringway_V1_Reply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Reply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}proto\0\u{1}json\0\u{1}error\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.result != nil {try decoder.handleConflictingOneOf()}
+          self.result = .proto(v)
+        }
+      }()
+      case 3: try {
+        var v: SwiftProtobuf.Google_Protobuf_Struct?
+        var hadOneofValue = false
+        if let current = self.result {
+          hadOneofValue = true
+          if case .json(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.result = .json(v)
+        }
+      }()
+      case 4: try {
+        var v: Ringway_V1_Error?
+        var hadOneofValue = false
+        if let current = self.result {
+          hadOneofValue = true
+          if case .error(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.result = .error(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    switch self.result {
+    case .proto?: try {
+      guard case .proto(let v)? = self.result else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 2)
+    }()
+    case .json?: try {
+      guard case .json(let v)? = self.result else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .error?: try {
+      guard case .error(let v)? = self.result else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ringway_V1_Reply, rhs: Ringway_V1_Reply) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.result != rhs.result {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
