@@ -73,4 +73,15 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
         let friends = try await store.friends(of: request.userID, among: request.peerIds)
         return .with { $0.friendIds = friends }
     }
+
+    /// For services, like the above.
+    public func getRelations(
+        request: Ringway_V1_GetRelationsRequest, context: ServerContext
+    ) async throws -> Ringway_V1_GetRelationsResponse {
+        guard request.ownerIds.count <= filterLimit else {
+            throw FriendshipError.invalid("owner_ids must be at most \(filterLimit)")
+        }
+        let relations = try await store.relations(of: request.viewerID, to: request.ownerIds)
+        return .with { $0.relations = relations }
+    }
 }

@@ -1,4 +1,4 @@
-// Requests and friendships in Postgres (deploy/migrations/0004_friendship.sql).
+// Requests and friendships in Postgres (deploy/migrations/0004_friendship.sql, 0030_relations.sql).
 //
 // Locks: every change takes the lock of its two users first and their logs' heads last, so changes of one pair come one
 // after the other, and nobody waits in a circle. Under that lock no constraint of the tables can fail for what the
@@ -91,7 +91,7 @@ struct FriendshipStore: Sendable {
         // afterwards, by the update.
         let answers = try await connection.pipeline([
             """
-            SELECT friendship.lock_pair(sender, recipient) FROM friendship.requests
+            SELECT friendship.lock_users(ARRAY[sender, recipient]) FROM friendship.requests
             WHERE id = \(id) AND recipient = \(recipient)
             """,
             """
@@ -117,7 +117,7 @@ struct FriendshipStore: Sendable {
     }
 
     private static func lock(_ one: Int64, _ other: Int64) -> PostgresQuery {
-        "SELECT friendship.lock_pair(\(one), \(other))"
+        "SELECT friendship.lock_users(ARRAY[\(one), \(other)]::bigint[])"
     }
 
     /// Tells both users, each about the other.
@@ -175,6 +175,30 @@ struct FriendshipStore: Sendable {
             WHERE user_id = \(user) AND friend_id = ANY(\(peers)) ORDER BY friend_id
             """)
         return try rows.map { try $0.decode(Int64.self) }
+    }
+
+    /// How each of `owners` stands to `viewer`, in their order.
+    func relations(of viewer: Int64, to owners: [Int64]) async throws -> [Ringway_V1_Relation] {
+        let rows = try await postgres.query(
+            """
+            SELECT o.id, f.user_id IS NOT NULL, coalesce(f.group_id, 0), b.user_id IS NOT NULL, v.user_id IS NOT NULL
+            FROM unnest(\(owners)) WITH ORDINALITY AS o (id, place)
+            LEFT JOIN friendship.friends f ON f.user_id = o.id AND f.friend_id = \(viewer)
+            LEFT JOIN friendship.blocks b ON b.user_id = o.id AND b.peer_id = \(viewer)
+            LEFT JOIN friendship.blocks v ON v.user_id = \(viewer) AND v.peer_id = o.id
+            ORDER BY o.place
+            """)
+        return try rows.map { row in
+            let (owner, isFriend, group, ownerBlocks, viewerBlocks) = try row.decode(
+                Int64.self, Bool.self, Int64.self, Bool.self, Bool.self)
+            return .with {
+                $0.ownerID = owner
+                $0.friend = isFriend
+                $0.groupID = group
+                $0.ownerBlocks = ownerBlocks
+                $0.viewerBlocks = viewerBlocks
+            }
+        }
     }
 
     private static func request(_ row: PostgresRow) throws -> Ringway_V1_FriendRequest {

@@ -28,6 +28,7 @@ public enum AccessPolicy {
         "ringway.v1.FriendshipService/ListFriends": .user,
         "ringway.v1.FriendshipService/RemoveFriend": .user,
         "ringway.v1.FriendshipService/FilterFriends": .service,
+        "ringway.v1.FriendshipService/GetRelations": .service,
         "ringway.v1.InboxService/ReadInbox": .user,
         "ringway.v1.GatewayService/LocateGateway": .user,
     ]

@@ -111,6 +111,19 @@ public enum Ringway_V1_FriendshipService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "GetRelations" metadata.
+        public enum GetRelations: Sendable {
+            /// Request type for "GetRelations".
+            public typealias Input = Ringway_V1_GetRelationsRequest
+            /// Response type for "GetRelations".
+            public typealias Output = Ringway_V1_GetRelationsResponse
+            /// Descriptor for "GetRelations".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "GetRelations",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "ringway.v1.FriendshipService" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             RequestFriend.descriptor,
@@ -119,7 +132,8 @@ public enum Ringway_V1_FriendshipService: Sendable {
             RejectFriendRequest.descriptor,
             ListFriends.descriptor,
             RemoveFriend.descriptor,
-            FilterFriends.descriptor
+            FilterFriends.descriptor,
+            GetRelations.descriptor
         ]
     }
 }
@@ -275,6 +289,25 @@ extension Ringway_V1_FriendshipService {
             request: GRPCCore.StreamingServerRequest<Ringway_V1_FilterFriendsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FilterFriendsResponse>
+
+        /// Handle the "GetRelations" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how each of owner_ids stands to the viewer, in their order.
+        /// > Users that do not exist are strangers.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_GetRelationsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_GetRelationsResponse` messages.
+        func getRelations(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_GetRelationsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_GetRelationsResponse>
     }
 
     /// Service protocol for the "ringway.v1.FriendshipService" service.
@@ -414,6 +447,25 @@ extension Ringway_V1_FriendshipService {
             request: GRPCCore.ServerRequest<Ringway_V1_FilterFriendsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FilterFriendsResponse>
+
+        /// Handle the "GetRelations" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how each of owner_ids stands to the viewer, in their order.
+        /// > Users that do not exist are strangers.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetRelationsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_GetRelationsResponse` message.
+        func getRelations(
+            request: GRPCCore.ServerRequest<Ringway_V1_GetRelationsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_GetRelationsResponse>
     }
 
     /// Simple service protocol for the "ringway.v1.FriendshipService" service.
@@ -551,6 +603,25 @@ extension Ringway_V1_FriendshipService {
             request: Ringway_V1_FilterFriendsRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_FilterFriendsResponse
+
+        /// Handle the "GetRelations" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how each of owner_ids stands to the viewer, in their order.
+        /// > Users that do not exist are strangers.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_GetRelationsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_GetRelationsResponse` to respond with.
+        func getRelations(
+            request: Ringway_V1_GetRelationsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_GetRelationsResponse
     }
 }
 
@@ -635,6 +706,17 @@ extension Ringway_V1_FriendshipService.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.GetRelations.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_GetRelationsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_GetRelationsResponse>(),
+            handler: { request, context in
+                try await self.getRelations(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -712,6 +794,17 @@ extension Ringway_V1_FriendshipService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FilterFriendsResponse> {
         let response = try await self.filterFriends(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func getRelations(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_GetRelationsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_GetRelationsResponse> {
+        let response = try await self.getRelations(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -806,6 +899,19 @@ extension Ringway_V1_FriendshipService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FilterFriendsResponse> {
         return GRPCCore.ServerResponse<Ringway_V1_FilterFriendsResponse>(
             message: try await self.filterFriends(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func getRelations(
+        request: GRPCCore.ServerRequest<Ringway_V1_GetRelationsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_GetRelationsResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_GetRelationsResponse>(
+            message: try await self.getRelations(
                 request: request.message,
                 context: context
             ),
@@ -986,6 +1092,30 @@ extension Ringway_V1_FriendshipService {
             deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FilterFriendsResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FilterFriendsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "GetRelations" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how each of owner_ids stands to the viewer, in their order.
+        /// > Users that do not exist are strangers.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetRelationsRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_GetRelationsRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_GetRelationsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func getRelations<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_GetRelationsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_GetRelationsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_GetRelationsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetRelationsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1246,6 +1376,41 @@ extension Ringway_V1_FriendshipService {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "GetRelations" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how each of owner_ids stands to the viewer, in their order.
+        /// > Users that do not exist are strangers.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetRelationsRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_GetRelationsRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_GetRelationsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func getRelations<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_GetRelationsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_GetRelationsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_GetRelationsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetRelationsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.GetRelations.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1449,6 +1614,36 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_FilterFriendsRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_FilterFriendsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetRelations" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: how each of owner_ids stands to the viewer, in their order.
+    /// > Users that do not exist are strangers.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_GetRelationsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func getRelations<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_GetRelationsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetRelationsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.getRelations(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_GetRelationsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_GetRelationsResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1682,6 +1877,40 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
             metadata: metadata
         )
         return try await self.filterFriends(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetRelations" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: how each of owner_ids stands to the viewer, in their order.
+    /// > Users that do not exist are strangers.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func getRelations<Result>(
+        _ message: Ringway_V1_GetRelationsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetRelationsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_GetRelationsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.getRelations(
             request: request,
             options: options,
             onResponse: handleResponse

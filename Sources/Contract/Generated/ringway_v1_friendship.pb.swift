@@ -266,6 +266,57 @@ public nonisolated struct Ringway_V1_FilterFriendsResponse: Sendable {
   public init() {}
 }
 
+public nonisolated struct Ringway_V1_GetRelationsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var viewerID: Int64 = 0
+
+  /// At most 1000.
+  public var ownerIds: [Int64] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Ringway_V1_GetRelationsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// One for each of owner_ids.
+  public var relations: [Ringway_V1_Relation] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Ringway_V1_Relation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var ownerID: Int64 = 0
+
+  public var friend: Bool = false
+
+  /// The owner's group that holds the viewer; 0: none, or they are no friends.
+  public var groupID: Int64 = 0
+
+  /// The owner has blocked the viewer.
+  public var ownerBlocks: Bool = false
+
+  /// The viewer has blocked the owner.
+  public var viewerBlocks: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "ringway.v1"
@@ -716,6 +767,121 @@ nonisolated extension Ringway_V1_FilterFriendsResponse: SwiftProtobuf.Message, S
 
   public static func ==(lhs: Ringway_V1_FilterFriendsResponse, rhs: Ringway_V1_FilterFriendsResponse) -> Bool {
     if lhs.friendIds != rhs.friendIds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ringway_V1_GetRelationsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetRelationsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}viewer_id\0\u{3}owner_ids\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.viewerID) }()
+      case 2: try { try decoder.decodeRepeatedInt64Field(value: &self.ownerIds) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.viewerID != 0 {
+      try visitor.visitSingularInt64Field(value: self.viewerID, fieldNumber: 1)
+    }
+    if !self.ownerIds.isEmpty {
+      try visitor.visitPackedInt64Field(value: self.ownerIds, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ringway_V1_GetRelationsRequest, rhs: Ringway_V1_GetRelationsRequest) -> Bool {
+    if lhs.viewerID != rhs.viewerID {return false}
+    if lhs.ownerIds != rhs.ownerIds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ringway_V1_GetRelationsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetRelationsResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}relations\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.relations) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.relations.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.relations, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ringway_V1_GetRelationsResponse, rhs: Ringway_V1_GetRelationsResponse) -> Bool {
+    if lhs.relations != rhs.relations {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Ringway_V1_Relation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Relation"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}owner_id\0\u{1}friend\0\u{3}group_id\0\u{3}owner_blocks\0\u{3}viewer_blocks\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.ownerID) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.friend) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.groupID) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.ownerBlocks) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.viewerBlocks) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.ownerID != 0 {
+      try visitor.visitSingularInt64Field(value: self.ownerID, fieldNumber: 1)
+    }
+    if self.friend != false {
+      try visitor.visitSingularBoolField(value: self.friend, fieldNumber: 2)
+    }
+    if self.groupID != 0 {
+      try visitor.visitSingularInt64Field(value: self.groupID, fieldNumber: 3)
+    }
+    if self.ownerBlocks != false {
+      try visitor.visitSingularBoolField(value: self.ownerBlocks, fieldNumber: 4)
+    }
+    if self.viewerBlocks != false {
+      try visitor.visitSingularBoolField(value: self.viewerBlocks, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Ringway_V1_Relation, rhs: Ringway_V1_Relation) -> Bool {
+    if lhs.ownerID != rhs.ownerID {return false}
+    if lhs.friend != rhs.friend {return false}
+    if lhs.groupID != rhs.groupID {return false}
+    if lhs.ownerBlocks != rhs.ownerBlocks {return false}
+    if lhs.viewerBlocks != rhs.viewerBlocks {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
