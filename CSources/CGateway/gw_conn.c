@@ -251,7 +251,7 @@ int gw_conn_advance(struct gw_reactor *r, struct gw_conn *conn) {
 
 // What the backend reports.
 
-void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn) {
+void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn, uint64_t peer) {
     const uint32_t slot = gw_conn_slot(r, conn);
     // The slot's former owner may still be in a list; being handled there does no harm.
     *conn = (struct gw_conn){
@@ -261,11 +261,17 @@ void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn) {
         .active_tick = r->now,
     };
     gw_timer_init(&conn->timer);
-    gw_conn_enter(r, conn, GW_PHASE_HANDSHAKE);
     if (r->slots_touched <= slot) {
         r->slots_touched = slot + 1;
     }
     r->stats.accepted++;
+    if (!gw_peers_enter(&r->peers, slot, peer)) {
+        r->stats.peers_refused++;
+        conn->phase = GW_PHASE_RELEASED;
+        gw_io_close(r->io, slot);
+        return;
+    }
+    gw_conn_enter(r, conn, GW_PHASE_HANDSHAKE);
     gw_io_receive_start(r->io, slot);
 }
 
@@ -359,6 +365,7 @@ void gw_conn_released(struct gw_reactor *r, struct gw_conn *conn) {
     // The next connection of the slot begins its timer anew, which would tear the wheel's list.
     assert(!gw_timer_is_armed(&conn->timer));
     gw_outbound_clear(&conn->out, &r->references);
+    gw_peers_leave(&r->peers, gw_conn_slot(r, conn));
     conn->flags &= GW_CONN_READY | GW_CONN_DIRTY;
     conn->phase = GW_PHASE_FREE;
     r->stats.closed++;

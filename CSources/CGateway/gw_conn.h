@@ -7,7 +7,7 @@
 //       |                    |--protocol error---v                                           |
 //       |--refused-----------------------> REFUSING --sent--> LINGERING --end or deadline----|
 //   and from every phase to ENDED when the socket fails or a deadline passes; then RELEASED until the
-//   backend has closed the socket, and FREE.
+//   backend has closed the socket, and FREE. A connection too many of its peer is RELEASED at once.
 //
 //   an id is valid from OPENED until its CLOSED event is handed out, with which the generation moves on
 //   armed timer => it fires no later than the earliest deadline
@@ -71,7 +71,7 @@ _Static_assert(sizeof(struct gw_conn) <= 152, "an idle connection is to stay sma
 struct gw_reactor;
 
 // What the backend reports.
-void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn);
+void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn, uint64_t peer);
 void gw_conn_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes);
 void gw_conn_input_ended(struct gw_reactor *r, struct gw_conn *conn);
 void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result);

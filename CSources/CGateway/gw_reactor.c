@@ -61,7 +61,7 @@ static void gw_turn_handle(struct gw_reactor *r, const struct gw_io_event *event
         gw_conn_sent(r, conn, event->result);
         break;
     case GW_IO_ACCEPTED:
-        gw_conn_accepted(r, conn);
+        gw_conn_accepted(r, conn, event->peer);
         break;
     case GW_IO_ENDED:
         gw_conn_input_ended(r, conn);
@@ -170,7 +170,8 @@ void gw_reactor_stats(const struct gw_reactor *r, struct gw_stats *stats) {
     stats->pool_bytes = gw_pool_held_bytes(r->pool);
     stats->core_bytes = sizeof *r + gw_reactor_arrays_bytes(r) + io.bytes
                       + r->slots_touched * (sizeof *r->conns + 3 * sizeof *r->ready)
-                      + r->references.touched * sizeof *r->references.references;
+                      + r->references.touched * sizeof *r->references.references
+                      + gw_peers_bytes(&r->peers, r->slots_touched);
 }
 
 // The backend goes first: until then the kernel may read what is queued and write to the receive buffers.
@@ -195,6 +196,7 @@ static void gw_reactor_free(struct gw_reactor *r) {
     if (r->conns != NULL) {
         munmap(r->conns, r->connections_max * sizeof *r->conns);
     }
+    gw_peers_deinit(&r->peers);
     gw_config_free_policy(&r->policy);
     free(r->received);
     free(r->events);
@@ -254,6 +256,9 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     r->idle_code = config->idle_code;
     int error = gw_reactor_allocate(r, config);
     if (error == 0) {
+        error = gw_peers_init(&r->peers, config->connections_max, config->untrusted_per_peer_max);
+    }
+    if (error == 0) {
         error = gw_config_copy_policy(config, &r->policy);
     }
     if (error != 0) {
@@ -282,6 +287,7 @@ static int gw_reactor_open_io(const struct gw_config *config, struct gw_io **io,
         .sockets_max = config->connections_max,
         .receive_buffers = config->receive_buffers,
         .receive_buffer_bytes = config->receive_buffer_bytes,
+        .peers_wanted = config->untrusted_per_peer_max > 0,
     };
     *refusal = 0;
     if (config->backend != GW_BACKEND_EPOLL) {

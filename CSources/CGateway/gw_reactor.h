@@ -5,6 +5,7 @@
 //   gw_send.c      the caller's sends -> gw_outbound.c's queue
 //   gw_conn.c      a connection's phases and deadlines; the queue -> gw_io_send
 //   gw_lease.c     payloads kept past their turn
+//   gw_peers.c     how many connections of an address have yet to say who they are
 //
 // Owner: whoever created it. Thread: the one that calls gw_reactor_turn. Every array is allocated at create.
 #ifndef GW_REACTOR_H
@@ -15,6 +16,7 @@
 #include "gw_handshake.h"
 #include "gw_io.h"
 #include "gw_outbound.h"
+#include "gw_peers.h"
 #include "gw_pool.h"
 #include "gw_timer.h"
 
@@ -63,6 +65,7 @@ struct gw_reactor {
     uint32_t accept_retry;         // tick; only while accept_resting
     uint8_t accept_resting;
 
+    struct gw_peers peers;
     struct gw_handshake_policy policy;
     struct gw_stats stats;
     struct gw_io_event *io_events;

@@ -171,3 +171,12 @@ int gw_conn_set_idle(struct gw_reactor *r, gw_conn_id id, uint32_t idle_ms) {
     gw_conn_set_idle_ticks(r, conn, gw_deadline_ticks(idle_ms));
     return 0;
 }
+
+int gw_conn_trust(struct gw_reactor *r, gw_conn_id id) {
+    const struct gw_conn *conn = gw_conn_find(r, id);
+    if (conn == NULL) {
+        return GW_ENOCONN;
+    }
+    gw_peers_leave(&r->peers, gw_conn_slot(r, conn));
+    return 0;
+}

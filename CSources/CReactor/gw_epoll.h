@@ -62,6 +62,7 @@ struct gw_io_epoll {
     int listen_fd;
     uint8_t accept_ready;        // the backlog was not seen empty since the last edge
     uint8_t accept_resting;
+    uint8_t peers_wanted;
     struct gw_wake wake;
     struct gw_io_stats stats;
 };

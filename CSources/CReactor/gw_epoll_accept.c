@@ -5,11 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "gw_listen.h"
+#include "gw_peer.h"
 
 int gw_epoll_listen(struct gw_io *io, const char *address, uint16_t port, int shared) {
     struct gw_io_epoll *e = gw_epoll(io);
@@ -77,11 +79,14 @@ static int gw_epoll_adopt(struct gw_io_epoll *e, int fd, struct gw_io_event *eve
 unsigned gw_epoll_accept(struct gw_io_epoll *e, struct gw_io_event *events, unsigned capacity) {
     unsigned count = 0;
     for (unsigned tries = 0; tries < GW_EPOLL_ACCEPTS_MAX && count < capacity && gw_epoll_may_accept(e); tries++) {
-        const int fd = accept4(e->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_in6 address;
+        struct sockaddr *peer = e->peers_wanted ? (struct sockaddr *)&address : NULL;
+        socklen_t length = sizeof address;
+        const int fd = accept4(e->listen_fd, peer, peer != NULL ? &length : NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         e->stats.syscalls++;
         int error = fd < 0 ? -errno : gw_epoll_adopt(e, fd, &events[count]);
         if (error == 0) {
-            count++;
+            events[count++].peer = peer != NULL ? gw_peer_of(peer) : 0;
         } else if (error == -EAGAIN) {
             e->accept_ready = 0;
         } else if (!gw_accept_error_passes(error)) {

@@ -66,6 +66,7 @@ int gw_io_epoll_create(const struct gw_io_config *config, struct gw_io **io) {
     e->io.receive_buffers = config->receive_buffers;
     e->io.receive_buffer_bytes = config->receive_buffer_bytes;
     e->sockets_max = config->sockets_max;
+    e->peers_wanted = config->peers_wanted;
     e->socket_free = GW_NO_SOCKET;
     e->ready = e->starved = e->reports = (struct gw_socket_list){ GW_NO_SOCKET, GW_NO_SOCKET };
     e->poll_fd = e->listen_fd = e->wake.fd = -1;

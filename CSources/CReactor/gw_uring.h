@@ -6,6 +6,7 @@
 #define GW_URING_H
 
 #include <liburing.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "gw_kernel.h"
@@ -14,7 +15,7 @@ enum {
     GW_SUBMISSIONS = 1024,        // more in one turn are submitted early
     GW_COMPLETIONS_MIN = 8192,
     GW_MESSAGES = 64,             // vectored sends between two submits
-    GW_SINGLE_ACCEPTS_MAX = 32,
+    GW_SINGLE_ACCEPTS_MAX = 32,   // as many as bits in accept_singles
     GW_BUFFER_GROUP = 0,
 };
 
@@ -39,6 +40,12 @@ struct gw_message_scratch {
     struct iovec iov[GW_IO_IOV_MAX];
 };
 
+// Where a single accept writes whom it accepted.
+struct gw_accept_scratch {
+    struct sockaddr_in6 address;
+    socklen_t length;
+};
+
 struct gw_io_uring {
     struct gw_io io;
     struct io_uring ring;
@@ -49,17 +56,19 @@ struct gw_io_uring {
     uint32_t buffers_free;
     uint32_t starved_first, starved_last;
     uint32_t messages_used;       // the kernel copies them at submit
+    uint32_t accept_singles;      // a bit for each single accept in the kernel
     int listen_fd;
     uint16_t listen_generation;
     uint8_t accept_many;          // a multishot accept is in the kernel
     uint8_t accept_many_ending;
     uint8_t accept_resting;
-    uint8_t accept_single;        // single accepts in the kernel
+    uint8_t peers_wanted;
     uint8_t wake_armed;
     uint8_t enabled;
     struct gw_wake wake;
     struct gw_io_stats stats;
     struct gw_message_scratch messages[GW_MESSAGES];
+    struct gw_accept_scratch accepts[GW_SINGLE_ACCEPTS_MAX];
 };
 
 static inline struct gw_io_uring *gw_uring(struct gw_io *io) { return (struct gw_io_uring *)io; }

@@ -85,6 +85,7 @@ int gw_io_uring_create(const struct gw_io_config *config, struct gw_io **io) {
     u->io.receive_buffers = config->receive_buffers;
     u->io.receive_buffer_bytes = config->receive_buffer_bytes;
     u->sockets_max = config->sockets_max;
+    u->peers_wanted = config->peers_wanted;
     u->starved_first = u->starved_last = GW_NO_SOCKET;
     u->listen_fd = -1;
     u->io.receive_memory = gw_map(gw_uring_receive_bytes(&u->io));

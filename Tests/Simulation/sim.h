@@ -25,6 +25,7 @@ struct sim_pipe {
 struct sim_wire {
     struct sim_pipe to_server, to_client;
     uint32_t window;             // bytes that wait for the client at most
+    uint32_t peer;               // whose it is
     uint8_t used;
     uint8_t accepted;
     uint8_t client_ended;        // will write no more
@@ -54,6 +55,7 @@ struct sim_io {
     uint8_t buffer_lent[SIM_BUFFERS_MAX];
     struct sim_socket sockets[SIM_SOCKETS_MAX];
     struct sim_wire wires[SIM_WIRES];
+    uint64_t closed_while_sending;   // sockets
     struct gw_io_stats stats;
 };
 
@@ -62,7 +64,7 @@ void sim_io_init(struct sim_io *sim, const struct gw_io_config *config, uint64_t
 uint32_t sim_buffers_lent(const struct sim_io *sim);
 
 // The clients' end. connect: SIM_NONE when the backlog is full.
-uint32_t sim_connect(struct sim_io *sim, uint32_t window);
+uint32_t sim_connect(struct sim_io *sim, uint32_t window, uint32_t peer);
 uint32_t sim_client_write(struct sim_io *sim, uint32_t wire, const uint8_t *bytes, uint32_t length);
 // Bytes, or 0 for none now, or -1 when there will be no more.
 int32_t sim_client_read(struct sim_io *sim, uint32_t wire, uint8_t *bytes, uint32_t room);

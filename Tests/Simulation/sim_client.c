@@ -233,7 +233,7 @@ void sim_client_start(struct sim_client *client, struct sim_io *sim, struct sim_
     client->number = number;
     client->record = record;
     record->clean = 1;
-    client->wire = sim_connect(sim, 64 + sim_below(random, sim_below(random, 2) ? 8000 : 200));
+    client->wire = sim_connect(sim, 64 + sim_below(random, sim_below(random, 2) ? 8000 : 200), 1 + sim_below(random, SIM_PEERS));
 }
 
 // Its end, in one of the ways a peer has.

@@ -8,7 +8,7 @@
 
 #include "sim.h"
 
-enum { SIM_MESSAGE_BYTES_MAX = 2000, SIM_OUT_BYTES = 4096, SIM_IN_BYTES = 8192 };
+enum { SIM_MESSAGE_BYTES_MAX = 2000, SIM_OUT_BYTES = 4096, SIM_IN_BYTES = 8192, SIM_PEERS = 2 };
 
 // Of one connection, for the whole run. What the server told of it stands beside what the client did.
 struct sim_record {

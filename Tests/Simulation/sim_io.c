@@ -31,12 +31,13 @@ static uint32_t sim_pipe_read(struct sim_pipe *pipe, uint8_t *bytes, uint32_t ro
 
 // The clients' end.
 
-uint32_t sim_connect(struct sim_io *sim, uint32_t window) {
+uint32_t sim_connect(struct sim_io *sim, uint32_t window, uint32_t peer) {
     for (uint32_t w = 0; w < SIM_WIRES; w++) {
         struct sim_wire *wire = &sim->wires[w];
         if (!wire->used) {
             wire->to_server.start = wire->to_server.end = wire->to_client.start = wire->to_client.end = 0;
             wire->window = window;
+            wire->peer = peer;
             wire->used = 1;
             wire->accepted = wire->client_ended = wire->client_gone = wire->reset = 0;
             wire->server_ended = wire->server_gone = 0;
@@ -157,6 +158,7 @@ static void sim_close(struct gw_io *io, uint32_t socket) {
     struct sim_io *sim = sim_of(io);
     struct sim_socket *s = sim_open_socket(io, socket);
     s->closing = 1;
+    sim->closed_while_sending += s->sending;
     // The receive under way may have its buffer already.
     for (uint32_t b = 0; s->wanted && b < io->receive_buffers && sim_happens(sim, 50); b++) {
         if (!sim->buffer_lent[b]) {
@@ -314,7 +316,7 @@ static unsigned sim_accept(struct sim_io *sim, struct gw_io_event *event) {
         }
         wire->accepted = 1;
         *s = (struct sim_socket){ .used = 1, .wire = w, .late_buffer = SIM_NONE };
-        *event = (struct gw_io_event){ .kind = GW_IO_ACCEPTED, .socket = socket };
+        *event = (struct gw_io_event){ .peer = wire->peer, .kind = GW_IO_ACCEPTED, .socket = socket };
         return 1;
     }
     return 0;
@@ -390,6 +392,7 @@ void sim_io_init(struct sim_io *sim, const struct gw_io_config *config, uint64_t
     sim->sockets_max = config->sockets_max;
     sim->accept_fails_in_1000 = sim->send_fails_in_1000 = 0;
     sim->busy_percent = 50;
+    sim->closed_while_sending = 0;
     sim->listening = sim->resting = sim->woken = 0;
     sim->stats = (struct gw_io_stats){ .bytes = 0 };
 }

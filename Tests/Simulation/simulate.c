@@ -22,6 +22,8 @@ struct run {
     uint64_t random;
     int calm, noisy, hoarding;
     uint32_t records_count, announced;
+    uint32_t share;                            // of a peer: connections not trusted; 0: any number
+    uint8_t trusted[SIM_SOCKETS_MAX];          // by slot
     gw_conn_id open[SIM_SOCKETS_MAX];          // by slot; 0: none
     gw_conn_id former[SIM_SOCKETS_MAX];        // the one before
     struct sim_record *owner[SIM_SOCKETS_MAX];
@@ -36,7 +38,7 @@ struct run {
 };
 
 struct totals {
-    uint64_t messages, echoes, parted, starved, closed, turns, leases, refused;
+    uint64_t messages, echoes, parted, starved, closed, turns, leases, refused, fanned_out, closed_while_sending, peers_refused;
 };
 
 static struct sim_io sim;
@@ -128,6 +130,22 @@ static void server_message(const struct gw_event *event, struct sim_record *reco
     CHECK(!record->clean);
 }
 
+static uint32_t slot_peer(uint32_t slot) { return sim.wires[sim.sockets[slot].wire].peer; }
+
+// No peer ever has more connections that nobody trusts than its share.
+static void server_opened(uint32_t slot) {
+    uint32_t untrusted = 0;
+    for (uint32_t other = 0; other < sim.sockets_max; other++) {
+        untrusted += run.open[other] != 0 && !run.trusted[other] && slot_peer(other) == slot_peer(slot);
+    }
+    CHECK(run.share == 0 || untrusted <= run.share);
+    if (sim_below(&run.random, 2)) {
+        const int error = gw_conn_trust(run.reactor, run.open[slot]);
+        CHECK(error == 0 || error == GW_ENOCONN);   // its end is told later in this batch
+        run.trusted[slot] = error == 0;
+    }
+}
+
 static void server_event(const struct gw_event *event) {
     const uint32_t slot = (uint32_t)event->conn;
     CHECK(slot < sim.sockets_max);
@@ -145,6 +163,8 @@ static void server_event(const struct gw_event *event) {
         // The slot is another's now, and the former owner's id must not reach it.
         CHECK(event->conn != run.former[slot]);
         CHECK(gw_conn_close(run.reactor, run.former[slot], 1000, NULL) == GW_ENOCONN);
+        run.trusted[slot] = 0;
+        server_opened(slot);
         break;
     }
     case GW_EVENT_CLOSED:
@@ -185,7 +205,9 @@ static void server_make_noise(void) {
     }
     for (uint32_t to = 0; to < sim.sockets_max; to++) {
         if (run.open[to] != 0) {
-            run.owner[to]->announced += gw_conn_send_frame(run.reactor, run.open[to], frame) == 0;
+            const int queued = gw_conn_send_frame(run.reactor, run.open[to], frame) == 0;
+            run.owner[to]->announced += (uint32_t)queued;
+            totals.fanned_out += (uint64_t)queued;
         }
     }
     gw_frame_release(run.reactor, frame);
@@ -258,6 +280,7 @@ static void run_open(void) {
         config.idle_ms = among(0, 1) * among(50, 1000);
         config.write_stall_ms = among(50, 1000);
         config.close_ms = among(20, 200);
+        config.untrusted_per_peer_max = run.share = among(0, 1) * among(1, 3);
     }
     const struct gw_io_config io = { .sockets_max = config.connections_max,
                                      .receive_buffers = config.receive_buffers,
@@ -363,9 +386,13 @@ static void run_close(void) {
         }
         totals.echoes += record->read;
     }
-    CHECK(stats.accepted == stats.closed && stats.accepted == opened + stats.handshakes_failed);
+    CHECK(stats.accepted == stats.closed);
+    CHECK(stats.accepted == opened + stats.handshakes_failed + stats.peers_refused);
+    CHECK(run.share > 0 || stats.peers_refused == 0);
     CHECK(stats.pool_bytes == 0 && sim_buffers_lent(&sim) == 0);
     totals.starved += stats.receive_starved;
+    totals.closed_while_sending += sim.closed_while_sending;
+    totals.peers_refused += stats.peers_refused;
     gw_reactor_destroy(run.reactor);
 }
 
@@ -396,11 +423,13 @@ static void simulate(uint64_t seed) {
 
 static void print_totals(uint64_t seeds) {
     printf("# %llu seeds: %llu turns, %llu connections, %llu messages, %llu echoes read, %llu orderly ends, "
-           "%llu receives and %llu echoes that found no buffer, %llu leases\n",
+           "%llu receives and %llu echoes that found no buffer, %llu leases, %llu frames fanned out, "
+           "%llu sockets closed while sending, %llu over their peer's share\n",
            (unsigned long long)seeds, (unsigned long long)totals.turns, (unsigned long long)totals.closed,
            (unsigned long long)totals.messages, (unsigned long long)totals.echoes,
            (unsigned long long)totals.parted, (unsigned long long)totals.starved, (unsigned long long)totals.refused,
-           (unsigned long long)totals.leases);
+           (unsigned long long)totals.leases, (unsigned long long)totals.fanned_out,
+           (unsigned long long)totals.closed_while_sending, (unsigned long long)totals.peers_refused);
 }
 
 static void simulation__holds_what_the_core_promises(void) {
@@ -409,7 +438,8 @@ static void simulation__holds_what_the_core_promises(void) {
     }
     print_totals(SEEDS);
     CHECK(totals.messages / SEEDS > 20 && totals.parted > SEEDS / 4 && totals.starved > SEEDS && totals.leases > SEEDS
-          && totals.refused > SEEDS / 2);
+          && totals.refused > SEEDS / 2 && totals.fanned_out > SEEDS && totals.closed_while_sending > SEEDS / 2
+          && totals.peers_refused > SEEDS / 2);
 }
 
 int main(int argc, char **argv) {

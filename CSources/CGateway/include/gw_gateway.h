@@ -71,6 +71,8 @@ struct gw_config {
     uint32_t connections_max;       // slots; at the limit accepting pauses until one ends
     uint32_t message_bytes_max;     // a longer message is answered with 1009
     uint32_t fragments_max;         // a message in more fragments is answered with 1009
+    uint32_t untrusted_per_peer_max;   // connections of one IPv4 address or IPv6 /64 that gw_conn_trust has not been
+                                    // called for; one more is closed as it is accepted. 0: any number
     uint32_t outbound_bytes_max;    // a connection's queue; with so much queued a send is GW_EFULL. From half
                                     // of it on its own messages wait, so that an echo never meets the limit
     uint64_t pool_bytes_max;        // all buffers, committed when touched; >= 128 KiB, >= 4 message_bytes_max
@@ -130,6 +132,9 @@ int gw_conn_close(struct gw_reactor *reactor, gw_conn_id conn, uint16_t code, co
 // Replaces the idle deadline of one connection, counted from its last received byte; 0: never.
 int gw_conn_set_idle(struct gw_reactor *reactor, gw_conn_id conn, uint32_t idle_ms);
 
+// Says that the connection has shown who it is: it counts no longer towards untrusted_per_peer_max.
+int gw_conn_trust(struct gw_reactor *reactor, gw_conn_id conn);
+
 // Keeps an event's payload past its turn; data and length stay as they are until the release.
 // NULL: no buffer can be held back from the kernel now (copy instead).
 struct gw_payload *_Nullable gw_payload_acquire(struct gw_reactor *reactor, const struct gw_event *event);
@@ -142,6 +147,7 @@ const char *gw_reactor_backend(const struct gw_reactor *reactor, int *refusal);
 struct gw_stats {
     uint64_t accepted, closed;        // connections since the start
     uint64_t handshakes_failed;
+    uint64_t peers_refused;           // accepted and closed at once, see untrusted_per_peer_max
     uint64_t messages_in, messages_out;
     uint64_t bytes_in, bytes_out;     // on the socket
     uint64_t turns, syscalls;

@@ -23,7 +23,7 @@
 enum { GW_IO_IOV_MAX = 16, GW_IO_BACKLOG = 1024 };
 
 enum gw_io_kind {
-    GW_IO_ACCEPTED,       // socket; receiving has not started
+    GW_IO_ACCEPTED,       // socket, peer; receiving has not started
     GW_IO_RECEIVED,       // socket, data, bytes (> 0), buffer
     GW_IO_ENDED,          // socket: no more will be received; result: 0 for an orderly end, else -errno
     GW_IO_SENT,           // socket; result: bytes taken (> 0, perhaps not all), or -errno
@@ -32,7 +32,10 @@ enum gw_io_kind {
 };
 
 struct gw_io_event {
-    uint8_t *data;
+    union {
+        uint8_t *data;
+        uint64_t peer;    // whose socket it is (gw_peer.h), 0 when that was not asked for
+    };
     uint32_t kind;
     uint32_t socket;
     uint32_t buffer;
@@ -44,6 +47,7 @@ struct gw_io_config {
     uint32_t sockets_max;            // while all are in use accepting pauses by itself and the backlog waits
     uint32_t receive_buffers;        // a power of two, at most 32768
     uint32_t receive_buffer_bytes;   // a multiple of 64
+    uint8_t peers_wanted;            // events tell whose socket was accepted
 };
 
 struct gw_io_stats {

@@ -1,0 +1,190 @@
+// Who may have how many sockets: shares of an address, and accepting at the limit of descriptors.
+#include <sys/resource.h>
+
+#include "gateway_client.h"
+
+static struct gw_config config_with_share(uint32_t share) {
+    struct gw_config config;
+    gw_config_init(&config);
+    config.connections_max = 64;
+    config.receive_buffers = 64;
+    config.untrusted_per_peer_max = share;
+    config.handshake_ms = 300;
+    return config;
+}
+
+// A client at 127.0.0.host.
+static int connect_from(struct world *w, uint8_t host) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000u | host) };
+    const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)w->port),
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&from, sizeof from) == 0);
+    CHECK(connect(fd, (const struct sockaddr *)&to, sizeof to) == 0);
+    return fd;
+}
+
+static gw_conn_id upgrade_and_find(struct world *w, int fd) {
+    const size_t before = world_count(w, GW_EVENT_OPENED);
+    client_upgrade(w, fd);
+    return world_await(w, GW_EVENT_OPENED, before)->conn;
+}
+
+static void expect_refused(struct world *w, int fd) {
+    const uint64_t before = world_stats(w).peers_refused;
+    char byte;
+    CHECK(client_receive_some(w, fd, &byte, 1, 250) == 0);   // before any deadline
+    CHECK(world_stats(w).peers_refused == before + 1);
+    close(fd);
+}
+
+static void share__is_an_addresss_own(void) {
+    const struct gw_config config = config_with_share(3);
+    struct world w;
+    int fds[6];
+    world_open(&w, &config);
+    for (int i = 0; i < 6; i++) {
+        fds[i] = connect_from(&w, i < 3 ? 2 : 3);
+        (void)upgrade_and_find(&w, fds[i]);
+    }
+    expect_refused(&w, connect_from(&w, 2));
+    expect_refused(&w, connect_from(&w, 3));
+    const int other = connect_from(&w, 4);
+    (void)upgrade_and_find(&w, other);
+    const struct gw_stats stats = world_stats(&w);
+    CHECK(stats.peers_refused == 2 && stats.accepted == 9 && stats.handshakes_failed == 0 && w.seen_count == 7);
+    for (int i = 0; i < 6; i++) {
+        close(fds[i]);
+    }
+    close(other);
+    world_close(&w);
+}
+
+// Trust, an end in order, a failed handshake and a deadline each free a place.
+static void share__is_freed_by_trust_and_by_every_end(void) {
+    const struct gw_config config = config_with_share(1);
+    struct world w;
+    char head[1024];
+    world_open(&w, &config);
+    const int trusted = connect_from(&w, 2);
+    const gw_conn_id id = upgrade_and_find(&w, trusted);
+    expect_refused(&w, connect_from(&w, 2));
+    CHECK(gw_conn_trust(w.reactor, id) == 0 && gw_conn_trust(w.reactor, id) == 0);
+    const int leaves = connect_from(&w, 2);
+    (void)upgrade_and_find(&w, leaves);
+    expect_refused(&w, connect_from(&w, 2));
+    close(leaves);
+    CHECK(world_await(&w, GW_EVENT_CLOSED, 0) != NULL);
+    world_turn_for(&w, 20);
+    const int fails = connect_from(&w, 2);
+    client_send(&w, fails, "nonsense\r\n\r\n", 12);
+    CHECK(client_read_response(&w, fails, head, sizeof head) == 400);
+    expect_refused(&w, connect_from(&w, 2));   // its last words are still under way
+    close(fails);
+    world_turn_for(&w, 20);
+    const int silent = connect_from(&w, 2);
+    CHECK(client_is_ended(&w, silent, WORLD_PATIENCE_MS));   // by handshake_ms
+    close(silent);
+    world_turn_for(&w, 20);
+    const int last = connect_from(&w, 2);
+    (void)upgrade_and_find(&w, last);
+    close(trusted);
+    CHECK(world_await(&w, GW_EVENT_CLOSED, 1)->conn == id);
+    CHECK(gw_conn_trust(w.reactor, id) == GW_ENOCONN);
+    close(last);
+    world_close(&w);
+}
+
+// Whatever an address does with its share, others come in and those who are in are served.
+static void share__keeps_a_flood_from_an_address_off_the_others(void) {
+    const struct gw_config config = config_with_share(8);
+    enum { FLOOD = 500 };
+    struct world w;
+    uint8_t payload[125];
+    static int flood[FLOOD];
+    world_open(&w, &config);
+    w.echo = 1;
+    const int served = connect_from(&w, 3);
+    (void)upgrade_and_find(&w, served);
+    for (int i = 0; i < FLOOD; i++) {
+        flood[i] = connect_from(&w, 2);
+        world_turn(&w, 0);
+    }
+    client_send_frame(&w, served, 0x81, "alive", 5);
+    CHECK(client_read_frame(&w, served, payload, sizeof payload).length == 5);
+    const int newcomer = connect_from(&w, 4);
+    (void)upgrade_and_find(&w, newcomer);
+    world_turn_for(&w, 20);
+    CHECK(world_stats(&w).connections <= 8 + 2 && world_stats(&w).peers_refused >= FLOOD - 16);
+    for (int i = 0; i < FLOOD; i++) {
+        close(flood[i]);
+    }
+    close(served);
+    close(newcomer);
+    world_close(&w);
+}
+
+static void share__holds_over_ipv6_too(void) {
+    const struct gw_config config = config_with_share(2);
+    struct world w;
+    world_open(&w, &config);
+    gw_reactor_stop_listening(w.reactor);
+    world_turn_for(&w, 20);
+    const int port = gw_reactor_listen(w.reactor, "::1", 0, 0);
+    if (port == -EADDRNOTAVAIL || port == -EAFNOSUPPORT) {
+        printf("# no IPv6 here\n");
+        world_close(&w);
+        return;
+    }
+    CHECK(port > 0);
+    const struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port),
+                                     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK(fds[i] >= 0 && connect(fds[i], (const struct sockaddr *)&to, sizeof to) == 0);
+    }
+    client_upgrade(&w, fds[0]);
+    client_upgrade(&w, fds[1]);
+    expect_refused(&w, fds[2]);
+    close(fds[0]);
+    close(fds[1]);
+    world_close(&w);
+}
+
+// Without a descriptor left, accepting pauses without spinning and goes on by itself: on epoll, because each socket is
+// a descriptor. On io_uring sockets are none, and nothing pauses at all.
+static void accept__pauses_without_descriptors_and_goes_on_by_itself(void) {
+    const struct gw_config config = config_with_share(0);
+    struct world w;
+    char head[1024];
+    struct rlimit limit;
+    world_open(&w, &config);
+    const int first = client_open(&w, NULL), second = client_connect(&w);
+    client_send(&w, second, UPGRADE_REQUEST, sizeof UPGRADE_REQUEST - 1);
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    const struct rlimit none = { .rlim_cur = 3, .rlim_max = limit.rlim_max };
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    const uint64_t begin = world_now_ms(), before = world_stats(&w).syscalls;
+    const struct gw_event *events;
+    while (world_now_ms() - begin < 1000) {
+        CHECK(gw_reactor_turn(w.reactor, 1000000000, &events) >= 0);
+    }
+    const uint64_t syscalls = world_stats(&w).syscalls - before;
+    CHECK(syscalls < 60);   // ten tries a second, and what it takes to wait for them
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK(world_stats(&w).connections == (test_backend() == GW_BACKEND_EPOLL ? 1 : 2));
+    CHECK(client_read_response(&w, second, head, sizeof head) == 101);
+    close(first);
+    close(second);
+    world_close(&w);
+}
+
+int main(void) {
+    RUN(share__is_an_addresss_own);
+    RUN(share__is_freed_by_trust_and_by_every_end);
+    RUN(share__keeps_a_flood_from_an_address_off_the_others);
+    RUN(share__holds_over_ipv6_too);
+    RUN(accept__pauses_without_descriptors_and_goes_on_by_itself);
+    return 0;
+}
