@@ -38,7 +38,7 @@ let package = Package(
         .target(name: "CWebSocket", dependencies: ["CMemory"], path: "CSources/CWebSocket"),
         .target(
             name: "CReactor", dependencies: ["CMemory"], path: "CSources/CReactor",
-            linkerSettings: [.linkedLibrary("uring")]),
+            linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CGateway", dependencies: ["CReactor", "CWebSocket", "CMemory"], path: "CSources/CGateway"),
         .systemLibrary(name: "CPostgres", path: "CSources/CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CArgon2", path: "CSources/CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),

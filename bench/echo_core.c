@@ -2,7 +2,7 @@
 // else. Prints its port and serves until SIGINT or SIGTERM, or until it has echoed so many messages, then prints
 // the core's counters.
 //
-//   echo_core [--port N] [--connections N] [--messages N]
+//   echo_core [--port N] [--connections N] [--messages N] [--io io_uring|epoll] [--tls-cert FILE --tls-key FILE]
 //
 // The count is for valgrind, which holds signals back while a thread waits in the kernel: the difference of two
 // runs under callgrind, divided by the difference of their counts, is what one message costs.
@@ -77,6 +77,14 @@ int main(int argc, char **argv) {
             config.connections_max = (uint32_t)atoi(argv[i + 1]);
         } else if (strcmp(argv[i], "--messages") == 0) {
             messages_max = strtoull(argv[i + 1], NULL, 10);
+        } else if (strcmp(argv[i], "--io") == 0 && strcmp(argv[i + 1], "io_uring") == 0) {
+            config.backend = GW_BACKEND_IO_URING;
+        } else if (strcmp(argv[i], "--io") == 0 && strcmp(argv[i + 1], "epoll") == 0) {
+            config.backend = GW_BACKEND_EPOLL;
+        } else if (strcmp(argv[i], "--tls-cert") == 0) {
+            config.tls_certificate_file = argv[i + 1];
+        } else if (strcmp(argv[i], "--tls-key") == 0) {
+            config.tls_key_file = argv[i + 1];
         } else {
             return fail(argv[i], -EINVAL);
         }

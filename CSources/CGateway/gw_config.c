@@ -27,6 +27,7 @@ void gw_config_init(struct gw_config *config) {
         .close_ms = 5000,
         .batch_events_max = 512,
         .path = "/ws",
+        .tls_handshakes_max = 1024,
     };
 }
 
@@ -58,6 +59,8 @@ int gw_config_check(const struct gw_config *config) {
         && gw_in_range(config->close_ms, 1, INT32_MAX)
         && gw_in_range(config->batch_events_max, 1, UINT16_MAX)
         && gw_in_range(config->backend, GW_BACKEND_AUTOMATIC, GW_BACKEND_EPOLL)
+        && (config->tls_certificate_file == NULL) == (config->tls_key_file == NULL)
+        && gw_in_range(config->tls_handshakes_max, 1, UINT32_MAX)
         && config->path != NULL && config->path[0] == '/'
         && gw_strings_count(config->subprotocols) < GW_SUBPROTOCOLS_MAX;
     return valid ? 0 : GW_EINVAL;

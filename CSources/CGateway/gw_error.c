@@ -11,6 +11,9 @@ static const char *const gw_errors[] = {
     "the frame is larger than any buffer",
     "the connection is closing",
     "an argument is out of its range",
+    "the TLS certificate file can't be read or holds no PEM certificate",
+    "the TLS key file can't be read or holds no PEM key without a passphrase",
+    "the TLS key does not belong to the certificate",
 };
 
 const char *gw_strerror(int error) {

@@ -309,10 +309,14 @@ int gw_reactor_create(const struct gw_config *config, struct gw_reactor **reacto
     struct gw_io *io;
     int refusal;
     int error = gw_reactor_open_io(config, &io, &refusal);
+    if (error == 0 && config->tls_certificate_file != NULL) {
+        error = gw_secure_io(config, &io);
+    }
     if (error == 0) {
         error = gw_reactor_create_on(config, io, reactor);
     }
     if (error == 0) {
+        (*reactor)->secure = config->tls_certificate_file != NULL;
         (*reactor)->io_refusal = refusal;
     }
     return error;

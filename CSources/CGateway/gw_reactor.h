@@ -32,6 +32,7 @@ struct gw_received {
 
 struct gw_reactor {
     struct gw_io *io;
+    int secure;                    // io is the TLS layer over a backend
     int io_refusal;                // -errno with which io_uring was refused to an automatic choice
     struct gw_pool *pool;
     struct gw_conn *conns;
@@ -75,6 +76,9 @@ struct gw_reactor {
 // gw_reactor_create over a backend of the caller's choice, which the reactor then owns, in failure too. Its
 // receive buffers and sockets are those of config.
 int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struct gw_reactor **reactor);
+
+// gw_secure.c: puts TLS over *io, which is gone when it fails.
+int gw_secure_io(const struct gw_config *config, struct gw_io **io);
 
 // gw_config.c. The policy owns copies of its strings; free it even after a failed copy, it starts zeroed.
 int gw_config_check(const struct gw_config *config);

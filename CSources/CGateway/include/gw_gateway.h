@@ -36,6 +36,9 @@ enum gw_error {
     GW_ETOOBIG = -10004,  // the frame is larger than any buffer class
     GW_ECLOSING = -10005, // a close frame has been queued: nothing more may be sent
     GW_EINVAL = -10006,   // an argument out of its range
+    GW_ETLS_CERTIFICATE = -10007,  // tls_certificate_file: unreadable, or no PEM certificate
+    GW_ETLS_KEY = -10008,          // tls_key_file: unreadable, or no PEM key without a passphrase
+    GW_ETLS_MISMATCH = -10009,     // the key is not the certificate's
 };
 const char *gw_strerror(int error);
 
@@ -89,13 +92,17 @@ struct gw_config {
     uint8_t subprotocol_required;   // a client that offers none of them gets 400
     const char *_Nullable const *_Nullable origins;       // allowed Origin values, NULL at the end; NULL: any
     uint8_t backend;                // enum gw_backend
+    const char *_Nullable tls_certificate_file;  // PEM, the server's certificate first: TLS 1.2 and 1.3 only
+    const char *_Nullable tls_key_file;          // PEM. Both or none
+    uint32_t tls_handshakes_max;    // at a time; more wait in order, for handshake_ms from accept on as all do
 };
 
 // Defaults for every field; path is "/ws", no subprotocols, any origin.
 void gw_config_init(struct gw_config *config);
 
 // With GW_BACKEND_IO_URING, -EPERM/-EACCES/-ENOSYS/-EINVAL: io_uring is refused or too old. -ENOMEM: the slabs did
-// not fit; -EMFILE: connections_max is above RLIMIT_NOFILE; GW_EINVAL: a field is out of its range.
+// not fit; -EMFILE: connections_max is above RLIMIT_NOFILE; GW_EINVAL: a field is out of its range;
+// GW_ETLS_...: the files.
 int gw_reactor_create(const struct gw_config *config, struct gw_reactor *_Nullable *_Nonnull reactor);
 // Ends every connection at once, without close frames. Frames and payloads have been released before.
 void gw_reactor_destroy(struct gw_reactor *reactor);
@@ -105,6 +112,10 @@ void gw_reactor_destroy(struct gw_reactor *reactor);
 // the first one's port (SO_REUSEPORT). Port 0 picks a free one. Returns the port.
 int gw_reactor_listen(struct gw_reactor *reactor, const char *address, uint16_t port, int shared);
 void gw_reactor_stop_listening(struct gw_reactor *reactor);
+
+// Connections from now on get this certificate and key, the others keep theirs: no socket is dropped, and sessions of
+// before are resumed. GW_ETLS_...: nothing has changed. GW_EINVAL: the reactor speaks no TLS.
+int gw_reactor_reload_tls(struct gw_reactor *reactor, const char *certificate_file, const char *key_file);
 
 // Sends what was queued, waits at most timeout_ns (0: do not wait, UINT64_MAX: for ever) for something to
 // happen, and hands out what happened, in order a connection. Returns the number of events, which may be 0.

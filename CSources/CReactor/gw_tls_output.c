@@ -1,0 +1,304 @@
+// Plaintext to ciphertext: what the caller sends, what OpenSSL itself has to say, and what of both has left.
+//
+// A send is encrypted where it is asked for, into buffers of the layer's pool, and the backend sends from there. The
+// caller is told plaintext bytes in proportion to the ciphertext that was taken, so that a slow peer is seen to move;
+// all of them once all was taken. Bytes that are encrypted and not yet told come again with the caller's next send
+// and are recognized by their count.
+#include <assert.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <string.h>
+
+#include "gw_tls.h"
+
+// The queue of ciphertext.
+
+static int gw_tls_extend(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t bytes) {
+    struct gw_buf *buf = gw_buf_acquire(t->pool, bytes);
+    if (buf == NULL) {
+        return 0;
+    }
+    if (s->out_last == NULL) {
+        s->out_first = buf;
+    } else {
+        s->out_last->next = buf;
+    }
+    s->out_last = buf;
+    return 1;
+}
+
+// Makes sure that the next bytes find room: in the last buffer and, where that is too short, in one behind it.
+static int gw_tls_reserve(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t bytes) {
+    const uint32_t room = s->out_last != NULL ? gw_buf_room(s->out_last) : 0;
+    return room >= bytes || gw_tls_extend(t, s, bytes - room);
+}
+
+static size_t gw_tls_fill(struct gw_tls_socket *s, struct gw_buf *buf, const uint8_t *bytes, size_t length) {
+    const size_t room = gw_buf_room(buf), piece = length < room ? length : room;
+    memcpy(buf->data + buf->end, bytes, piece);
+    buf->end += (uint32_t)piece;
+    s->out_bytes += (uint32_t)piece;
+    return piece;
+}
+
+int gw_tls_put_output(struct gw_io_tls *t, const uint8_t *bytes, size_t length) {
+    struct gw_tls_socket *s = t->current;
+    if (length > GW_TLS_OUT_BYTES_MAX || s->out_bytes + length > GW_TLS_OUT_BYTES_MAX) {
+        return 0;
+    }
+    // All buffers but the last one, and what was reserved behind it, are full.
+    for (struct gw_buf *buf = s->out_first; buf != NULL && length > 0; buf = buf->next) {
+        const size_t piece = gw_tls_fill(s, buf, bytes, length);
+        bytes += piece;
+        length -= piece;
+    }
+    if (length > 0) {
+        if (!gw_tls_extend(t, s, (uint32_t)length)) {
+            return 0;
+        }
+        (void)gw_tls_fill(s, s->out_last, bytes, length);
+    }
+    return 1;
+}
+
+void gw_tls_drop_output(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    while (s->out_first != NULL) {
+        struct gw_buf *buf = s->out_first;
+        s->out_first = buf->next;
+        gw_buf_release(t->pool, buf);
+    }
+    s->out_last = NULL;
+    s->out_bytes = 0;
+}
+
+static void gw_tls_consume(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t bytes) {
+    assert(bytes <= s->out_bytes);
+    s->out_bytes -= bytes;
+    while (s->out_first != NULL) {
+        struct gw_buf *buf = s->out_first;
+        const uint32_t length = gw_buf_length(buf);
+        if (bytes < length) {
+            buf->start += bytes;
+            return;
+        }
+        bytes -= length;
+        s->out_first = buf->next;
+        gw_buf_release(t->pool, buf);
+    }
+    s->out_last = NULL;
+}
+
+void gw_tls_flush(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    if ((s->flags & (GW_TLS_INNER_SENDING | GW_TLS_CLOSING)) || s->out_bytes == 0) {
+        return;
+    }
+    struct iovec iov[GW_IO_IOV_MAX];
+    unsigned count = 0;
+    for (struct gw_buf *buf = s->out_first; buf != NULL && count < GW_IO_IOV_MAX; buf = buf->next) {
+        if (gw_buf_length(buf) > 0) {
+            iov[count++] = (struct iovec){ .iov_base = buf->data + buf->start, .iov_len = gw_buf_length(buf) };
+        }
+    }
+    s->flags |= GW_TLS_INNER_SENDING;
+    gw_io_send(t->inner, gw_tls_number(t, s), iov, count);
+}
+
+void gw_tls_say_end(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    if ((s->flags & (GW_TLS_SECURE | GW_TLS_BROKEN)) == GW_TLS_SECURE
+        && !(SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN)) {
+        t->current = s;
+        // One half of the exchange; the other is the peer's to send, and nobody waits for it.
+        if (SSL_shutdown(s->ssl) < 0) {
+            s->flags |= GW_TLS_BROKEN;
+            ERR_clear_error();
+        }
+    }
+}
+
+// Lists of sends.
+
+static void gw_tls_list_send(struct gw_io_tls *t, struct gw_tls_list *list, struct gw_tls_socket *s) {
+    if (s->flags & GW_TLS_IN_REPORTS) {
+        return;
+    }
+    const uint32_t socket = gw_tls_number(t, s);
+    s->flags |= GW_TLS_IN_REPORTS;
+    s->next_report = GW_NO_SOCKET;
+    if (list->first == GW_NO_SOCKET) {
+        list->first = socket;
+    } else {
+        t->sockets[list->last].next_report = socket;
+    }
+    list->last = socket;
+}
+
+static struct gw_tls_socket *gw_tls_unlist_send(struct gw_io_tls *t, struct gw_tls_list *list) {
+    struct gw_tls_socket *s = &t->sockets[list->first];
+    list->first = s->next_report;
+    s->flags &= ~(uint32_t)GW_TLS_IN_REPORTS;
+    return s;
+}
+
+static void gw_tls_report(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result) {
+    s->send_result = result;
+    gw_tls_list_send(t, &t->reports, s);
+}
+
+void gw_tls_tell_reports(struct gw_io_tls *t, struct gw_tls_told *told) {
+    while (t->reports.first != GW_NO_SOCKET && gw_tls_has_room(told)) {
+        struct gw_tls_socket *s = gw_tls_unlist_send(t, &t->reports);
+        if (s->flags & GW_TLS_SENDING) {
+            s->flags &= ~(uint32_t)GW_TLS_SENDING;
+            gw_tls_tell(told, GW_IO_SENT, gw_tls_number(t, s))->result = s->send_result;
+        }
+    }
+}
+
+// Encrypting.
+
+// A cursor over the caller's pieces.
+struct gw_tls_source {
+    const struct iovec *iov;
+    unsigned count;
+    size_t offset;
+};
+
+// The plaintext of the next record: where it lies, if it is long or the last, else gathered. 0: nothing is left.
+static uint32_t gw_tls_next_record(struct gw_io_tls *t, struct gw_tls_source *source, const uint8_t **data) {
+    uint32_t gathered = 0;
+    while (source->count > 0 && gathered < GW_TLS_RECORD_BYTES) {
+        const uint8_t *piece = (const uint8_t *)source->iov->iov_base + source->offset;
+        const size_t left = source->iov->iov_len - source->offset;
+        const uint32_t room = GW_TLS_RECORD_BYTES - gathered;
+        const uint32_t taken = left < room ? (uint32_t)left : room;
+        source->offset += taken;
+        if (source->offset == source->iov->iov_len) {
+            source->iov++;
+            source->count--;
+            source->offset = 0;
+        }
+        if (gathered == 0 && (taken == room || source->count == 0)) {
+            *data = piece;
+            return taken;
+        }
+        memcpy(t->scratch + gathered, piece, taken);
+        gathered += taken;
+    }
+    *data = t->scratch;
+    return gathered;
+}
+
+// Returns the plaintext bytes encrypted, 0 when there is no buffer, or -errno. While buffers are short everyone gets
+// one record at a time.
+static int32_t gw_tls_encrypt(struct gw_io_tls *t, struct gw_tls_socket *s, const struct iovec *iov, unsigned count) {
+    const int plenty = gw_pool_held_bytes(t->pool) < t->buffer_bytes_max / 2;
+    const uint32_t most = plenty ? GW_TLS_SEND_BYTES_MAX : GW_TLS_RECORD_BYTES;
+    struct gw_tls_source source = { .iov = iov, .count = count };
+    uint32_t total = 0;
+    t->current = s;
+    while (total < most) {
+        const uint8_t *data;
+        const uint32_t length = gw_tls_next_record(t, &source, &data);
+        if (length == 0 || !gw_tls_reserve(t, s, length + GW_TLS_RECORD_ROOM)) {
+            break;
+        }
+        size_t written;
+        if (SSL_write_ex(s->ssl, data, length, &written) != 1) {
+            s->flags |= GW_TLS_BROKEN;
+            ERR_clear_error();
+            return -EPROTO;
+        }
+        total += (uint32_t)written;
+    }
+    return (int32_t)total;
+}
+
+static void gw_tls_begin_send(struct gw_io_tls *t, struct gw_tls_socket *s, const struct iovec *iov, unsigned count) {
+    if ((s->flags & (GW_TLS_SECURE | GW_TLS_BROKEN)) != GW_TLS_SECURE) {
+        gw_tls_report(t, s, s->send_result < 0 ? s->send_result : -EPROTO);
+        return;
+    }
+    const int32_t plain = gw_tls_encrypt(t, s, iov, count);
+    if (plain > 0) {
+        s->send_plain = (uint32_t)plain;
+        s->send_reported = 0;
+        s->send_cipher = s->send_cipher_left = s->out_bytes;
+        gw_tls_flush(t, s);
+    } else if (plain == 0) {
+        s->unsent = iov[0];
+        gw_tls_list_send(t, &t->dry, s);
+    } else {
+        gw_tls_report(t, s, plain);
+    }
+}
+
+void gw_tls_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, unsigned count) {
+    struct gw_io_tls *t = gw_tls(io);
+    struct gw_tls_socket *s = &t->sockets[socket];
+    assert(count >= 1 && count <= GW_IO_IOV_MAX && !(s->flags & (GW_TLS_SENDING | GW_TLS_CLOSING | GW_TLS_SHUT)));
+    s->flags |= GW_TLS_SENDING;
+    if (s->send_plain == s->send_reported) {
+        gw_tls_begin_send(t, s, iov, count);
+    } else if (s->send_cipher_left == 0) {
+        const uint32_t rest = s->send_plain - s->send_reported;
+        s->send_reported = s->send_plain;
+        gw_tls_report(t, s, (int32_t)rest);
+    }
+}
+
+void gw_tls_retry_dry(struct gw_io_tls *t) {
+    const uint32_t last = t->dry.last;
+    while (t->dry.first != GW_NO_SOCKET) {
+        const int done = t->dry.first == last;
+        struct gw_tls_socket *s = gw_tls_unlist_send(t, &t->dry);
+        if (s->flags & GW_TLS_SENDING) {
+            const struct iovec piece = s->unsent;
+            gw_tls_begin_send(t, s, &piece, 1);
+        }
+        if (done) {
+            return;
+        }
+    }
+}
+
+// What the backend reports.
+
+// Plaintext that counts as taken now and was not told: never the last byte before all of the ciphertext has left.
+static uint32_t gw_tls_progress(struct gw_tls_socket *s) {
+    uint32_t taken = s->send_plain;
+    if (s->send_cipher_left > 0) {
+        const uint32_t gone = s->send_cipher - s->send_cipher_left;
+        taken = (uint32_t)((uint64_t)s->send_plain * gone / s->send_cipher);
+        taken = taken < s->send_plain ? taken : s->send_plain - 1;
+    }
+    const uint32_t more = taken - s->send_reported;
+    s->send_reported = taken;
+    return more;
+}
+
+void gw_tls_sent(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result, struct gw_tls_told *told) {
+    s->flags &= ~(uint32_t)GW_TLS_INNER_SENDING;
+    if (s->flags & GW_TLS_CLOSING) {
+        return;
+    }
+    int32_t report = result;
+    if (result < 0) {
+        s->flags |= GW_TLS_BROKEN;
+        s->send_result = result;
+        s->send_plain = s->send_reported = 0;
+    } else {
+        gw_tls_consume(t, s, (uint32_t)result);
+        const uint32_t left = s->send_cipher_left;
+        s->send_cipher_left = left > (uint32_t)result ? left - (uint32_t)result : 0;
+        report = (int32_t)((s->flags & GW_TLS_SENDING) && s->send_plain > s->send_reported ? gw_tls_progress(s) : 0);
+        gw_tls_flush(t, s);
+        if ((s->flags & GW_TLS_SHUT) && s->out_bytes == 0) {
+            gw_io_shutdown(t->inner, gw_tls_number(t, s));
+        }
+    }
+    // Nobody waits for what OpenSSL has to say; the caller's next send is told of an error.
+    if (report != 0 && (s->flags & GW_TLS_SENDING)) {
+        s->flags &= ~(uint32_t)GW_TLS_SENDING;
+        gw_tls_tell(told, GW_IO_SENT, gw_tls_number(t, s))->result = report;
+    }
+}
