@@ -88,20 +88,23 @@ for name in sorted(begun):
 PYTHON
 }
 
+# run_integration STAGE IO FILE...: the tests of the files, with the sockets of the servers they start on IO.
 run_integration() {
-    local status=0 counted
-    scripts/with-postgres.sh timeout --kill-after=10 1800 .build-venv/bin/python -m pytest -p no:cacheprovider \
-        --junitxml="$results/python.xml" Tests/Integration </dev/null || status=$?
-    counted=$(sum_junit "$results/python.xml")
+    local stage=$1 io=$2 status=0 counted
+    shift 2
+    RINGWAY_TEST_IO=$io scripts/with-postgres.sh timeout --kill-after=10 1800 \
+        .build-venv/bin/python -m pytest -p no:cacheprovider --junitxml="$results/python-$io.xml" "$@" </dev/null || status=$?
+    counted=$(sum_junit "$results/python-$io.xml")
     # shellcheck disable=SC2086 # two numbers
-    count integration "$status" $counted
+    count "$stage" "$status" $counted
 }
 
 run_make C -C Tests/C
 run_make fuzz -C Tests/Fuzz FUZZ_SECONDS=5
 if swift build "${swift_flags[@]}" --build-tests; then
     run_swift
-    run_integration
+    run_integration integration auto Tests/Integration
+    run_integration 'integration on epoll' epoll Tests/Integration/test_{bad_input,sessions,story}.py
 else
     count build 1 0 0
 fi

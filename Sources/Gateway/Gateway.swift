@@ -127,6 +127,7 @@ extension ReactorSettings {
         self.init()
         backend = settings.io
         connectionsMax = settings.connectionsMax
+        untrustedPerPeerMax = settings.strangersPerAddress
         messageBytesMax = settings.frameBytesMax
         outboundBytesMax = settings.outboundBytesMax
         handshakeLimit = settings.helloLimit

@@ -11,6 +11,8 @@ public struct GatewaySettings: Sendable {
     public var io = Backend.automatic
     /// Sockets a reactor.
     public var connectionsMax = 16_384
+    /// Sockets a reactor of one address (IPv6: a /64) that have not said hello; one more is closed at once. 0: any number.
+    public var strangersPerAddress = 256
     /// What clients are told to keep; a connection is closed after two and a half of them without a byte.
     public var heartbeat: Duration = .seconds(30)
     public var helloLimit: Duration = .seconds(5)

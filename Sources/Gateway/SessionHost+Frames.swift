@@ -79,6 +79,7 @@ extension SessionHost {
                 "client": "\(hello.client)",
             ])
         sessions[connection]?.resume(since: hello.sinceSeq, head: head)
+        reactor.trust(connection)
         reactor.setIdleLimit(settings.heartbeat * 5 / 2, of: connection)
         tell(connection, .welcome(.with {
             $0.sessionID = id

@@ -45,6 +45,11 @@ extension Reactor {
         _ = gw_conn_set_idle(raw, connection.raw, milliseconds)
     }
 
+    /// The connection has shown who it is: it counts no longer towards `ReactorSettings.untrustedPerPeerMax`.
+    public func trust(_ connection: ConnectionID) {
+        _ = gw_conn_trust(raw, connection.raw)
+    }
+
     public func stopListening() {
         gw_reactor_stop_listening(raw)
     }
@@ -54,6 +59,7 @@ extension Reactor {
         gw_reactor_stats(raw, &stats)
         return ReactorStatistics(
             connections: stats.connections, accepted: stats.accepted, handshakesFailed: stats.handshakes_failed,
+            peersRefused: stats.peers_refused,
             messagesIn: stats.messages_in, messagesOut: stats.messages_out, bytesIn: stats.bytes_in,
             bytesOut: stats.bytes_out, turns: stats.turns, systemCalls: stats.syscalls, poolBytes: stats.pool_bytes)
     }
@@ -61,7 +67,7 @@ extension Reactor {
 
 /// Since the start, but for connections and poolBytes, which are now.
 public struct ReactorStatistics: Sendable {
-    public let connections, accepted, handshakesFailed: UInt64
+    public let connections, accepted, handshakesFailed, peersRefused: UInt64
     public let messagesIn, messagesOut, bytesIn, bytesOut: UInt64
     public let turns, systemCalls, poolBytes: UInt64
 }

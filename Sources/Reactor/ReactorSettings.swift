@@ -27,6 +27,9 @@ public struct ReactorSettings: Sendable {
     public var messageBytesMax = 64 * 1024
     public var fragmentsMax = 1024
     public var outboundBytesMax = 256 * 1024
+    /// Connections of one IPv4 address or IPv6 /64 that `Reactor.trust` has not been called for; one more is closed as it
+    /// is accepted. 0: any number.
+    public var untrustedPerPeerMax = 0
     public var poolBytesMax = 256 * 1024 * 1024
     public var handshakeLimit: Duration = .seconds(5)
     /// Silence after which a connection is closed; zero: never.
@@ -52,6 +55,7 @@ public struct ReactorSettings: Sendable {
         config.message_bytes_max = UInt32(clamping: messageBytesMax)
         config.fragments_max = UInt32(clamping: fragmentsMax)
         config.outbound_bytes_max = UInt32(clamping: outboundBytesMax)
+        config.untrusted_per_peer_max = UInt32(clamping: untrustedPerPeerMax)
         config.pool_bytes_max = UInt64(clamping: poolBytesMax)
         config.handshake_ms = Self.milliseconds(handshakeLimit)
         config.idle_ms = Self.milliseconds(idleLimit)

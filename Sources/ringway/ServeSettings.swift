@@ -27,6 +27,8 @@ struct ServeSettings {
         Setting("reactors", default: "0", "gateway threads; 0: one a core"),
         Setting("io", default: "auto", "what carries the sockets: auto (io_uring, else epoll), io_uring or epoll"),
         Setting("connections-max", default: "16384", "WebSocket connections a reactor"),
+        Setting(
+            "strangers-per-address", default: "256", "sockets of an address and reactor that have not said hello; 0: any number"),
         Setting("heartbeat-ms", default: "30000", "how often a client must be heard"),
         Setting("drain-ms", default: "2000", "over how long the clients of a stopping node are spread"),
         Setting("origins", default: "", "allowed Origin values, separated by commas; empty: any"),
@@ -78,6 +80,7 @@ struct ServeSettings {
         }
         gateway.io = io
         gateway.connectionsMax = try settings.int("connections-max", in: 1...1_000_000)
+        gateway.strangersPerAddress = try settings.int("strangers-per-address", in: 0...1_000_000)
         gateway.heartbeat = .milliseconds(try settings.int("heartbeat-ms", in: 100...3_600_000))
         gateway.drainWindow = .milliseconds(try settings.int("drain-ms", in: 0...3_600_000))
         gateway.origins = settings.list("origins")

@@ -16,6 +16,8 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("RINGWAY_BINARY") or ROOT / ".build/release/ringway")
+# What carries the sockets of every server that a test does not start otherwise.
+IO = os.environ.get("RINGWAY_TEST_IO") or "auto"
 PORTS = ("ws", "http", "grpc", "ops")
 
 
@@ -133,7 +135,7 @@ class Server:
     def start(self, wait=True, **variables):
         self._process = subprocess.Popen(
             [*self._launcher, BINARY, "serve", *self.arguments()], cwd=ROOT,
-            env=clean_environment(RINGWAY_POSTGRES_URL=self.postgres_url, **variables),
+            env=clean_environment(**{"RINGWAY_POSTGRES_URL": self.postgres_url, "RINGWAY_IO": IO} | variables),
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )
         if wait:

@@ -1,0 +1,63 @@
+"""Sockets that do not say who they are: an address has a share of them, and no more."""
+
+import socket
+import time
+
+import pytest
+from server import Database, Server
+from websockets.exceptions import WebSocketException
+from wire import Account, Api, Socket
+
+SHARE = 3
+
+
+@pytest.fixture(params=["io_uring", "epoll"])
+def guarded(request, postgres_url):
+    """A server with one reactor, whose share of strangers an address is SHARE."""
+    database = Database(postgres_url)
+    server = Server(database.url)
+    try:
+        yield server.start(
+            RINGWAY_IO=request.param, RINGWAY_REACTORS="1", RINGWAY_STRANGERS_PER_ADDRESS=str(SHARE))
+    finally:
+        server.kill()
+        database.drop()
+
+
+def is_ended(stranger):
+    stranger.settimeout(2)
+    try:
+        return stranger.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def open_within(seconds, port, token):
+    """A socket that says hello; the server may not have seen yet that a place is free."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return Socket(port, token, 0)
+        except (WebSocketException, OSError):
+            assert time.monotonic() < deadline
+
+
+def test_share_of_strangers(guarded):
+    """Who said hello is a stranger no longer; one stranger more than the share is closed, whoever is in stays."""
+    account = Account(Api(guarded.http))
+    members = [Socket(guarded.ws, account.token, 0) for _ in range(2 * SHARE)]
+    strangers = [socket.create_connection(("127.0.0.1", guarded.ws)) for _ in range(SHARE)]
+    with socket.create_connection(("127.0.0.1", guarded.ws)) as one_more:
+        assert is_ended(one_more)
+    elsewhere = socket.create_connection(("127.0.0.1", guarded.ws), source_address=("127.0.0.2", 0))
+    elsewhere.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        elsewhere.recv(1)   # let in, and waited for
+    strangers.pop().close()
+    members.append(open_within(2, guarded.ws, account.token))
+    for member in members:
+        assert member.is_alive()
+    for each in [*strangers, elsewhere, *members]:
+        each.close()
