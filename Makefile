@@ -4,13 +4,14 @@
 SWIFT_FLAGS := -c release -Xswiftc -enable-testing
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build run test lint fuzz proto proto-check bench clean
+.PHONY: help setup build run test lint fuzz coverage proto proto-check bench clean
 
 help:
 	@echo "make run          install what is missing, build, start a private Postgres, migrate, serve"
 	@echo "make test         the C, Swift and integration tests; the last line counts them"
 	@echo "make build        build the server and every library"
 	@echo "make fuzz         fuzz the C codec, a minute a target (FUZZ_SECONDS=5: a smoke)"
+	@echo "make coverage     the lines of the codec that its tests and fuzz seeds reach; fails below 95 %"
 	@echo "make lint         the rules of docs/style.md that a script can check"
 	@echo "make proto        regenerate Sources/Contract/Generated (proto-check: fail when it is stale)"
 	@echo "make bench        measure the server; figures go to bench/results/"
@@ -37,6 +38,10 @@ lint:
 fuzz:
 	@scripts/setup.sh --tests
 	@$(MAKE) --no-print-directory -C Tests/Fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
+
+coverage:
+	@scripts/setup.sh --tests
+	@scripts/coverage.sh
 
 proto:
 	@scripts/setup.sh
