@@ -21,7 +21,7 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
-enum { CALLERS_PER_ADDRESS = 8192, CONNECT_TIMEOUT_S = 10, ANSWER_BYTES_MAX = 4096 };
+enum { CALLERS_PER_ADDRESS = 8192, CONNECT_TIMEOUT_S = 10 };
 
 void die(const char *format, ...) {
     va_list arguments;
@@ -41,7 +41,7 @@ uint64_t clock_ns(void) {
 
 // Connections
 
-int tcp_connect(uint16_t port, unsigned index) {
+int tcp_socket(unsigned index) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -errno;
@@ -53,9 +53,22 @@ int tcp_connect(uint16_t port, unsigned index) {
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
     struct sockaddr_in from = { .sin_family = AF_INET };
     from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + index / CALLERS_PER_ADDRESS);
+    if (bind(fd, (struct sockaddr *)&from, sizeof from) != 0) {
+        const int error = errno;
+        close(fd);
+        return -error;
+    }
+    return fd;
+}
+
+int tcp_connect(uint16_t port, unsigned index) {
+    const int fd = tcp_socket(index);
+    if (fd < 0) {
+        return fd;
+    }
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(fd, (struct sockaddr *)&from, sizeof from) != 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
         const int error = errno;
         close(fd);
         return -error;
@@ -67,21 +80,42 @@ void make_nonblocking(int socket) {
     fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK);
 }
 
-// Reads up to the blank line. The server says nothing of its own before the client's first frame.
-static int read_answer(int fd, char answer[static ANSWER_BYTES_MAX + 1]) {
+// The key and its answer are those of RFC 6455, section 1.3.
+size_t ws_request(char *request, size_t room, uint16_t port, const char *path, const char *subprotocol) {
+    const int length = snprintf(
+        request, room,
+        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
+        path, port, subprotocol ? "Sec-WebSocket-Protocol: " : "", subprotocol ? subprotocol : "",
+        subprotocol ? "\r\n" : "");
+    if (length < 0 || (size_t)length >= room) {
+        die("a request of %d bytes is too long", length);
+    }
+    return (size_t)length;
+}
+
+// The server says nothing of its own before the client's first frame.
+int ws_answer(const char *answer) {
+    if (strstr(answer, "\r\n\r\n") == NULL) {
+        return strlen(answer) < WS_ANSWER_BYTES_MAX ? 0 : -EPROTO;
+    }
+    return strncmp(answer, "HTTP/1.1 101", 12) == 0 && strstr(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") != NULL ? 1 : -EPROTO;
+}
+
+static int read_answer(int fd) {
+    char answer[WS_ANSWER_BYTES_MAX + 1];
     size_t length = 0;
-    while (length < ANSWER_BYTES_MAX) {
-        const ssize_t count = recv(fd, answer + length, ANSWER_BYTES_MAX - length, 0);
+    int good = 0;
+    while (good == 0) {
+        const ssize_t count = recv(fd, answer + length, WS_ANSWER_BYTES_MAX - length, 0);
         if (count <= 0) {
             return count == 0 ? -ECONNRESET : -errno;
         }
         length += (size_t)count;
         answer[length] = '\0';
-        if (strstr(answer, "\r\n\r\n") != NULL) {
-            return 0;
-        }
+        good = ws_answer(answer);
     }
-    return -EPROTO;
+    return good;
 }
 
 int ws_connect(uint16_t port, unsigned index, const char *path, const char *subprotocol) {
@@ -89,19 +123,9 @@ int ws_connect(uint16_t port, unsigned index, const char *path, const char *subp
     if (fd < 0) {
         return fd;
     }
-    char request[512], answer[ANSWER_BYTES_MAX + 1];
-    // The key and its answer are those of RFC 6455, section 1.3.
-    const int length = snprintf(
-        request, sizeof request,
-        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
-        path, port, subprotocol ? "Sec-WebSocket-Protocol: " : "", subprotocol ? subprotocol : "",
-        subprotocol ? "\r\n" : "");
-    int error = send(fd, request, (size_t)length, MSG_NOSIGNAL) == length ? read_answer(fd, answer) : -EPIPE;
-    if (error == 0
-        && (strncmp(answer, "HTTP/1.1 101", 12) != 0 || strstr(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == NULL)) {
-        error = -EPROTO;
-    }
+    char request[512];
+    const size_t length = ws_request(request, sizeof request, port, path, subprotocol);
+    const int error = send(fd, request, length, MSG_NOSIGNAL) == (ssize_t)length ? read_answer(fd) : -EPIPE;
     if (error < 0) {
         close(fd);
         return error;
@@ -134,7 +158,15 @@ size_t ws_frame(uint8_t *out, uint8_t opcode, const uint8_t *payload, size_t byt
     memcpy(mask, &random, sizeof mask);
     memcpy(out + at, mask, sizeof mask);
     at += sizeof mask;
-    for (size_t i = 0; i < bytes; i++) {
+    const uint64_t wide = (uint64_t)random << 32 | random;
+    size_t i = 0;
+    for (; i + sizeof wide <= bytes; i += sizeof wide) {
+        uint64_t word;
+        memcpy(&word, payload + i, sizeof word);
+        word ^= wide;
+        memcpy(out + at + i, &word, sizeof word);
+    }
+    for (; i < bytes; i++) {
         out[at + i] = payload[i] ^ mask[i & 3];
     }
     return at + bytes;

@@ -16,11 +16,19 @@ uint64_t clock_ns(void);
 // A blocking connection to 127.0.0.1:port from the index-th caller's address: 127.x.y.z, 8,192 callers an address,
 // so that no address runs out of ports. A negative errno when it is refused.
 int tcp_connect(uint16_t port, unsigned index);
+// The same socket, bound to the caller's address and not yet connected.
+int tcp_socket(unsigned index);
 void make_nonblocking(int socket);
 
 // A WebSocket on top of tcp_connect: opened, checked and still blocking, or a negative errno (-EPROTO: the server
 // answered something other than 101). subprotocol may be NULL.
 int ws_connect(uint16_t port, unsigned index, const char *path, const char *subprotocol);
+
+// The two halves of ws_connect for those who wait by themselves: the request, and what an answer so far is
+// worth: 0 when more must come, 1 for a 101 with the right key, -EPROTO for anything else.
+enum { WS_ANSWER_BYTES_MAX = 4096 };
+size_t ws_request(char *request, size_t room, uint16_t port, const char *path, const char *subprotocol);
+int ws_answer(const char *answer);
 
 enum { WS_HEADER_BYTES_MAX = 14, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 

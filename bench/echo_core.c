@@ -3,16 +3,19 @@
 // the core's counters.
 //
 //   echo_core [--port N] [--connections N] [--messages N] [--io io_uring|epoll] [--tls-cert FILE --tls-key FILE]
+//             [--broadcast]
 //
+// --broadcast sends what one connection said to all of them, encoded once, instead of back.
 // The count is for valgrind, which holds signals back while a thread waits in the kernel: the difference of two
 // runs under callgrind, divided by the difference of their counts, is what one message costs.
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client.h"
 #include "gw_gateway.h"
+#include "options.h"
 
 static volatile sig_atomic_t stopping;
 static struct gw_reactor *serving;
@@ -32,7 +35,32 @@ static void echo(struct gw_reactor *reactor, const struct gw_event *event) {
     }
 }
 
-static int serve(struct gw_reactor *reactor, uint64_t messages_max) {
+// The open connections, for --broadcast: a slot's id, 0 while it is free.
+static gw_conn_id *everyone;
+static uint32_t slots;
+
+static void note(const struct gw_event *event) {
+    const uint32_t slot = (uint32_t)event->conn;
+    everyone[slot] = event->kind == GW_EVENT_OPENED ? event->conn : 0;
+    slots = slot >= slots ? slot + 1 : slots;
+}
+
+static void broadcast(struct gw_reactor *reactor, const struct gw_event *event) {
+    struct gw_frame *frame;
+    const int error = gw_frame_create(reactor, (enum gw_opcode)event->opcode, event->data, event->length, &frame);
+    if (error != 0) {
+        die("frame: %s", gw_strerror(error));
+    }
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        const int sent = everyone[slot] ? gw_conn_send_frame(reactor, everyone[slot], frame) : 0;
+        if (sent != 0 && sent != GW_ECLOSING && sent != GW_ENOCONN) {
+            die("broadcast: %s", gw_strerror(sent));
+        }
+    }
+    gw_frame_release(reactor, frame);
+}
+
+static int serve(struct gw_reactor *reactor, uint64_t messages_max, int broadcasting) {
     uint64_t messages = 0;
     while (!stopping && messages < messages_max) {
         const struct gw_event *events;
@@ -42,8 +70,10 @@ static int serve(struct gw_reactor *reactor, uint64_t messages_max) {
         }
         for (int i = 0; i < count; i++) {
             if (events[i].kind == GW_EVENT_MESSAGE) {
-                echo(reactor, &events[i]);
+                (broadcasting ? broadcast : echo)(reactor, &events[i]);
                 messages++;
+            } else if (broadcasting) {
+                note(&events[i]);
             }
         }
     }
@@ -70,24 +100,28 @@ int main(int argc, char **argv) {
     gw_config_init(&config);
     uint16_t port = 0;
     uint64_t messages_max = UINT64_MAX;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--port") == 0) {
-            port = (uint16_t)atoi(argv[i + 1]);
-        } else if (strcmp(argv[i], "--connections") == 0) {
-            config.connections_max = (uint32_t)atoi(argv[i + 1]);
-        } else if (strcmp(argv[i], "--messages") == 0) {
-            messages_max = strtoull(argv[i + 1], NULL, 10);
-        } else if (strcmp(argv[i], "--io") == 0 && strcmp(argv[i + 1], "io_uring") == 0) {
-            config.backend = GW_BACKEND_IO_URING;
-        } else if (strcmp(argv[i], "--io") == 0 && strcmp(argv[i + 1], "epoll") == 0) {
-            config.backend = GW_BACKEND_EPOLL;
-        } else if (strcmp(argv[i], "--tls-cert") == 0) {
-            config.tls_certificate_file = argv[i + 1];
-        } else if (strcmp(argv[i], "--tls-key") == 0) {
-            config.tls_key_file = argv[i + 1];
-        } else {
-            return fail(argv[i], -EINVAL);
-        }
+    int broadcasting = 0;
+    const char *backend = "";
+    const struct option_spec specs[] = {
+        { "--port", OPTION_PORT, &port },
+        { "--connections", OPTION_UNSIGNED, &config.connections_max },
+        { "--messages", OPTION_COUNT, &messages_max },
+        { "--io", OPTION_TEXT, &backend },
+        { "--tls-cert", OPTION_TEXT, &config.tls_certificate_file },
+        { "--tls-key", OPTION_TEXT, &config.tls_key_file },
+        { "--broadcast", OPTION_FLAG, &broadcasting },
+    };
+    options_parse(argc, argv, specs, sizeof specs / sizeof *specs);
+    if (strcmp(backend, "io_uring") == 0) {
+        config.backend = GW_BACKEND_IO_URING;
+    } else if (strcmp(backend, "epoll") == 0) {
+        config.backend = GW_BACKEND_EPOLL;
+    } else if (*backend != '\0') {
+        die("--io: there is no %s", backend);
+    }
+    everyone = calloc(config.connections_max, sizeof *everyone);
+    if (everyone == NULL) {
+        die("out of memory");
     }
     struct gw_reactor *reactor;
     const int created = gw_reactor_create(&config, &reactor);
@@ -104,8 +138,9 @@ int main(int argc, char **argv) {
     sigaction(SIGTERM, &(struct sigaction){ .sa_handler = stop }, NULL);
     printf("listening on 127.0.0.1:%d\n", bound);
     fflush(stdout);
-    const int served = serve(reactor, messages_max);
+    const int served = serve(reactor, messages_max, broadcasting);
     report(reactor);
     gw_reactor_destroy(reactor);
+    free(everyone);
     return served < 0 ? fail("turn", served) : 0;
 }

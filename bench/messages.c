@@ -21,6 +21,7 @@
 
 #include "accounts.h"
 #include "client.h"
+#include "options.h"
 
 enum {
     EVENTS = 256,
@@ -383,38 +384,22 @@ static int measure(const char *phase, void (*send_all)(uint64_t began)) {
     return missing == 0 && refused == 0 && disordered == 0 && gaps == 0;
 }
 
-static void parse_options(int argc, char **argv) {
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const char *name = argv[i], *value = argv[i + 1];
-        if (strcmp(name, "--http-port") == 0) {
-            options.http_port = (uint16_t)atoi(value);
-        } else if (strcmp(name, "--ws-port") == 0) {
-            options.ws_port = (uint16_t)atoi(value);
-        } else if (strcmp(name, "--server-pid") == 0) {
-            options.server = (pid_t)atoi(value);
-        } else if (strcmp(name, "--pairs") == 0) {
-            options.pairs = (unsigned)atoi(value);
-        } else if (strcmp(name, "--sessions") == 0) {
-            options.sessions = (unsigned)atoi(value);
-        } else if (strcmp(name, "--rate") == 0) {
-            options.rate = (unsigned)atoi(value);
-        } else if (strcmp(name, "--seconds") == 0) {
-            options.seconds = atof(value);
-        } else if (strcmp(name, "--window") == 0) {
-            options.window = (unsigned)atoi(value);
-        } else if (strcmp(name, "--closed-seconds") == 0) {
-            options.closed_seconds = atof(value);
-        } else {
-            die("unknown option %s", name);
-        }
-    }
-    if (argc % 2 == 0 || options.http_port == 0 || options.ws_port == 0 || options.pairs == 0 || options.rate == 0) {
+static void read_options(int argc, char **argv) {
+    const struct option_spec specs[] = {
+        { "--http-port", OPTION_PORT, &options.http_port }, { "--ws-port", OPTION_PORT, &options.ws_port },
+        { "--server-pid", OPTION_PID, &options.server },    { "--pairs", OPTION_UNSIGNED, &options.pairs },
+        { "--sessions", OPTION_UNSIGNED, &options.sessions }, { "--rate", OPTION_UNSIGNED, &options.rate },
+        { "--seconds", OPTION_SECONDS, &options.seconds },  { "--window", OPTION_UNSIGNED, &options.window },
+        { "--closed-seconds", OPTION_SECONDS, &options.closed_seconds },
+    };
+    options_parse(argc, argv, specs, sizeof specs / sizeof *specs);
+    if (options.http_port == 0 || options.ws_port == 0 || options.pairs == 0 || options.rate == 0) {
         die("--http-port or --ws-port is missing, or a number is 0");
     }
 }
 
 int main(int argc, char **argv) {
-    parse_options(argc, argv);
+    read_options(argc, argv);
     poller = epoll_create1(EPOLL_CLOEXEC);
     set_up();
     int good = sessions();

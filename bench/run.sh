@@ -122,15 +122,15 @@ run_echo() {
     local server depth round
     for server in raw core ringway; do port[$server]=$(free_port); done
     start raw "${port[raw]}" "${on_server_core[@]}" "$bin/raw_echo" --port "${port[raw]}"
-    process[raw]=$pid mode[raw]=raw path[raw]=/
+    process[raw]=$pid mode[raw]=--raw path[raw]=/
     start core "${port[core]}" "${on_server_core[@]}" "$bin/echo_core" --port "${port[core]}"
-    process[core]=$pid mode[core]=ws path[core]=/ws
+    process[core]=$pid mode[core]= path[core]=/ws
     start ringway "${port[ringway]}" "${on_server_core[@]}" "$ringway" echo --port "${port[ringway]}"
-    process[ringway]=$pid mode[ringway]=ws path[ringway]=/
+    process[ringway]=$pid mode[ringway]= path[ringway]=/
     for ((round = 1; round <= rounds; round++)); do
         for depth in 1 16; do
             for server in raw core ringway; do
-                "${on_load_core[@]}" "$bin/load" --port "${port[$server]}" --mode "${mode[$server]}" \
+                "${on_load_core[@]}" "$bin/load" --port "${port[$server]}" ${mode[$server]} \
                     --path "${path[$server]}" --connections 100 --size 16 --depth "$depth" --seconds "$echo_seconds" \
                     --server-pid "${process[$server]}" | record scenario=echo "server=$server"
             done
@@ -144,7 +144,7 @@ run_connections() {
     port=$(free_port)
     start hold "$port" "$ringway" echo --port "$port"
     # The connections are kept until this pipe ends.
-    sleep "$hold_seconds" | "$bin/load" --port "$port" --path / --hold --connections "$connections" \
+    sleep "$hold_seconds" | "$bin/load" --port "$port" --path / --loop hold --connections "$connections" \
         --server-pid "$pid" >"$work/hold.jsonl" || failed=1
     record scenario=connections <"$work/hold.jsonl"
     stop "$pid"
