@@ -2,7 +2,7 @@
 # Installs what is missing to build and run Ringway on Debian, and prints a line for each thing it installs.
 #
 #   setup.sh           what the build and `make run` need
-#   setup.sh --tests   also what tests and lint need: shellcheck, libFuzzer's C++ library, and a
+#   setup.sh --tests   also what tests and lint need: shellcheck, valgrind, libFuzzer's C++ library, and a
 #                      Python environment in .build-venv
 #
 # Swift itself is not installed: which toolchain to use is the user's choice.
@@ -61,6 +61,6 @@ check_swift
 install_packages liburing-dev libssl-dev libpq-dev libargon2-dev protobuf-compiler libprotobuf-dev pkg-config postgresql curl git \
     binutils util-linux
 if [[ ${1:-} == --tests ]]; then
-    install_packages python3 python3-venv libstdc++-12-dev shellcheck
+    install_packages python3 python3-venv libstdc++-12-dev shellcheck valgrind
     make_environment
 fi
