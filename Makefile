@@ -10,7 +10,7 @@ help:
 	@echo "make run          install what is missing, build, start a private Postgres, migrate, serve"
 	@echo "make test         the C, Swift and integration tests; the last line counts them"
 	@echo "make build        build the server and every library"
-	@echo "make fuzz         fuzz the C codec, a minute a target (FUZZ_SECONDS=5: a smoke)"
+	@echo "make fuzz         fuzz the codec and the server side, a minute a target (FUZZ_SECONDS=5: a smoke)"
 	@echo "make coverage     the lines of the codec that its tests and fuzz seeds reach; fails below 95 %"
 	@echo "make lint         the rules of docs/style.md that a script can check"
 	@echo "make proto        regenerate Sources/Contract/Generated (proto-check: fail when it is stale)"
