@@ -58,8 +58,8 @@ make_environment() {
 }
 
 check_swift
-install_packages liburing-dev libssl-dev libpq-dev libargon2-dev protobuf-compiler libprotobuf-dev pkg-config postgresql curl git \
-    binutils util-linux
+install_packages liburing-dev libssl-dev libpq-dev libargon2-dev protobuf-compiler libprotobuf-dev pkg-config postgresql \
+    curl git binutils util-linux
 if [[ ${1:-} == --tests ]]; then
     install_packages python3 python3-venv libstdc++-12-dev shellcheck valgrind
     make_environment
