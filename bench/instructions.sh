@@ -1,25 +1,18 @@
 #!/usr/bin/env bash
-# Counts the C core's own instructions a message, with callgrind: the figure hardly depends on how busy the machine
-# is. Two runs of different length answer different numbers of messages, so that starting, connecting and stopping
-# cancel out.
+# Counts the C core's own instructions a message, with callgrind, while it echoes to 100 clients in lock step
+# (lockstep.c): every turn finds the same work, so the figure is the same in every run.
 #
 #   instructions.sh [DEPTH ...]     messages in flight a connection; 1 and 16 unless told
+#
+# A line a depth: instructions and system calls a message. Further options of lockstep come through LOCKSTEP, e.g.
+# LOCKSTEP='--backend epoll' or LOCKSTEP='--size 16384 --rounds 20'. With PROFILE=FILE the last profile is kept there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-short=3 long=12
 (($#)) || set -- 1 16
+read -ra options <<<"${LOCKSTEP:-}"
 work=$(mktemp -d /tmp/ringway-callgrind.XXXXXX)
-pid='' load=''
-
-# shellcheck disable=SC2317 # reached through the trap
-clean_up() {
-    if [[ -n $pid ]]; then kill -KILL "$pid" 2>/dev/null || true; fi
-    if [[ -n $load ]]; then kill "$load" 2>/dev/null || true; fi
-    rm -rf "$work"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
+trap 'rm -rf "$work"' EXIT
 
 die() {
     echo "instructions: $*" >&2
@@ -29,41 +22,16 @@ die() {
 command -v valgrind >/dev/null || die "valgrind is not installed (apt-get install valgrind)"
 make -s -C bench
 
-# count DEPTH SECONDS: sets `instructions` and `answered`, what the server executed and answered in its whole life.
-count() {
-    local attempt port
-    : >"$work/server"
-    valgrind --tool=callgrind --callgrind-out-file="$work/profile" .build-bench/echo_core >"$work/server" \
-        2>"$work/valgrind" &
-    pid=$!
-    for ((attempt = 0; attempt < 100; attempt++)); do
-        port=$(sed -n 's/^listening on 127.0.0.1:\([0-9]*\)$/\1/p' "$work/server")
-        [[ -z $port ]] || break
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.1
-    done
-    if [[ -z $port ]]; then
-        cat "$work/server" "$work/valgrind" >&2
-        die "the server does not run under valgrind: does this valgrind know io_uring?"
-    fi
-    # The server is stopped under load: valgrind takes signals in only while the program runs, not while it waits. The
-    # generator then ends too, complaining; how many messages there were is the server's to say.
-    .build-bench/load --port "$port" --connections 100 --size 16 --depth "$1" --seconds 600 >/dev/null 2>&1 &
-    load=$!
-    sleep "$2"
-    kill -0 "$load" 2>/dev/null || die "the load ended early"
-    kill -TERM "$pid"
-    wait "$pid" || die "the server failed under valgrind"
-    wait "$load" || true
-    pid='' load=''
-    answered=$(sed -n 's/^messages \([0-9]*\) .*/\1/p' "$work/server")
-    instructions=$(sed -n 's/^\(summary\|totals\): \([0-9]*\).*/\2/p' "$work/profile" | head -n 1)
-}
-
 for depth in "$@"; do
-    count "$depth" "$short"
-    before_instructions=$instructions before_answered=$answered
-    count "$depth" "$long"
-    echo "$depth in flight: $(((instructions - before_instructions) / (answered - before_answered)))" \
-        "user instructions a message ($((answered - before_answered)) messages)"
+    if ! valgrind --tool=callgrind --callgrind-out-file="$work/profile" --toggle-collect=lockstep_measured \
+        .build-bench/lockstep --depth "$depth" "${options[@]}" >"$work/counts" 2>"$work/valgrind"; then
+        cat "$work/counts" "$work/valgrind" >&2
+        die "the core does not run under valgrind: does this valgrind know io_uring?"
+    fi
+    read -r _ messages _ syscalls <"$work/counts"
+    instructions=$(sed -n 's/^\(summary\|totals\): \([0-9]*\).*/\2/p' "$work/profile" | head -n 1)
+    awk -v depth="$depth" -v i="$instructions" -v s="$syscalls" -v m="$messages" 'BEGIN {
+        printf "%d in flight: %.1f user instructions and %.4f system calls a message (%d messages)\n", depth, i / m, s / m, m
+    }'
 done
+if [[ -n ${PROFILE:-} ]]; then cp "$work/profile" "$PROFILE"; fi
