@@ -35,7 +35,9 @@ let package = Package(
     targets: [
         // The C core: bytes to events and back.
         .target(name: "CMemory", path: "CSources/CMemory"),
-        .target(name: "CWebSocket", dependencies: ["CMemory"], path: "CSources/CWebSocket"),
+        .target(
+            name: "CWebSocket", dependencies: ["CMemory"], path: "CSources/CWebSocket",
+            linkerSettings: [.linkedLibrary("z")]),
         .target(
             name: "CReactor", dependencies: ["CMemory"], path: "CSources/CReactor",
             linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("ssl"), .linkedLibrary("crypto")]),

@@ -3,7 +3,7 @@
 // the core's counters.
 //
 //   echo_core [--port N] [--connections N] [--messages N] [--io io_uring|epoll] [--tls-cert FILE --tls-key FILE]
-//             [--broadcast]
+//             [--broadcast] [--message-bytes N] [--fragments N]
 //
 // --broadcast sends what one connection said to all of them, encoded once, instead of back.
 // The count is for valgrind, which holds signals back while a thread waits in the kernel: the difference of two
@@ -106,6 +106,8 @@ int main(int argc, char **argv) {
         { "--port", OPTION_PORT, &port },
         { "--connections", OPTION_UNSIGNED, &config.connections_max },
         { "--messages", OPTION_COUNT, &messages_max },
+        { "--message-bytes", OPTION_UNSIGNED, &config.message_bytes_max },
+        { "--fragments", OPTION_UNSIGNED, &config.fragments_max },
         { "--io", OPTION_TEXT, &backend },
         { "--tls-cert", OPTION_TEXT, &config.tls_certificate_file },
         { "--tls-key", OPTION_TEXT, &config.tls_key_file },

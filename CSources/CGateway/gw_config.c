@@ -28,6 +28,11 @@ void gw_config_init(struct gw_config *config) {
         .batch_events_max = 512,
         .path = "/ws",
         .tls_handshakes_max = 1024,
+        .deflate = 1,
+        .deflate_bits = 12,
+        .deflate_level = 1,
+        .deflate_threshold_bytes = 512,
+        .deflate_bytes_max = 64u << 20,
     };
 }
 
@@ -61,6 +66,9 @@ int gw_config_check(const struct gw_config *config) {
         && gw_in_range(config->backend, GW_BACKEND_AUTOMATIC, GW_BACKEND_EPOLL)
         && (config->tls_certificate_file == NULL) == (config->tls_key_file == NULL)
         && gw_in_range(config->tls_handshakes_max, 1, UINT32_MAX)
+        && gw_in_range(config->deflate_bits, GW_DEFLATE_BITS_SEND_MIN, GW_DEFLATE_BITS_MAX)
+        && gw_in_range(config->deflate_level, 1, 9)
+        && gw_in_range(config->deflate_threshold_bytes, GW_WS_CONTROL_BYTES_MAX + 1, UINT32_MAX)
         && config->path != NULL && config->path[0] == '/'
         && gw_strings_count(config->subprotocols) < GW_SUBPROTOCOLS_MAX;
     return valid ? 0 : GW_EINVAL;
@@ -95,6 +103,7 @@ static int gw_strings_copy(const char *const *from, const char *const **to) {
 
 int gw_config_copy_policy(const struct gw_config *config, struct gw_handshake_policy *policy) {
     policy->subprotocol_required = config->subprotocol_required;
+    policy->deflate_bits = config->deflate ? config->deflate_bits : 0;
     policy->path = strdup(config->path);
     if (policy->path == NULL || gw_strings_copy(config->subprotocols, &policy->subprotocols) != 0
         || gw_strings_copy(config->origins, &policy->origins) != 0) {

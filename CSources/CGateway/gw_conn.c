@@ -198,6 +198,7 @@ static int gw_conn_release(struct gw_reactor *r, struct gw_conn *conn) {
     }
     gw_message_deinit(&conn->message, r->pool);
     gw_ws_decoder_deinit(&conn->decoder, r->pool);
+    gw_compression_close(r, conn);
     gw_inbound_drop(r, conn);
     conn->generation += conn->generation == UINT32_MAX ? 2 : 1;
     conn->flags &= (uint16_t)~GW_CONN_OPENED;

@@ -62,15 +62,20 @@ void gw_inbound_hold(struct gw_reactor *r, struct gw_conn *conn) {
 }
 
 // The request, whole in [data, data + consumed); buf is its buffer if it had to be gathered.
-static void gw_inbound_accept(struct gw_reactor *r, struct gw_conn *conn, const struct gw_handshake *handshake,
+static void gw_inbound_accept(struct gw_reactor *r, struct gw_conn *conn, struct gw_handshake *handshake,
                               struct gw_buf *buf) {
     char response[GW_RESPONSE_BYTES_MAX];
+    if (handshake->deflate.agreed) {
+        gw_compression_open(r, conn, &handshake->deflate);
+        conn->decoder.deflate = 1;
+    }
     const size_t length = gw_handshake_respond(&r->policy, handshake, response);
     if (gw_outbound_append_bytes(&conn->out, &r->references, response, (uint32_t)length) != 0) {
         gw_conn_end(r, conn);
         return;
     }
     gw_conn_open(r, conn);
+    conn->decoder.deflate = handshake->deflate.agreed;
     struct gw_event *event = gw_reactor_push_event(r, gw_conn_identity(r, conn), GW_EVENT_OPENED, 0);
     event->subprotocol = handshake->subprotocol >= 0 ? (uint8_t)handshake->subprotocol : GW_NO_SUBPROTOCOL;
     event->data = (const uint8_t *)handshake->authorization.data;
@@ -256,6 +261,8 @@ static inline enum gw_progress gw_inbound_frames(struct gw_reactor *r, struct gw
                 continue;
             }
             sum += gw_inbound_piece(r, conn, &item, source);
+        } else if (result == GW_WS_DEFLATED) {
+            sum += gw_compression_piece(r, conn, &item);
         } else if (result == GW_WS_CONTROL) {
             gw_inbound_control(r, conn, &item);
             sum += (uint32_t)item.length + GW_WS_SERVER_HEADER_BYTES_MAX;

@@ -167,6 +167,7 @@ void gw_reactor_stats(const struct gw_reactor *r, struct gw_stats *stats) {
     stats->syscalls = io.syscalls;
     stats->receive_starved = io.receive_starved;
     stats->connections = stats->accepted - stats->closed;
+    stats->deflate_bytes = r->compression.reserved_bytes;
     stats->pool_bytes = gw_pool_held_bytes(r->pool);
     stats->core_bytes = sizeof *r + gw_reactor_arrays_bytes(r) + io.bytes
                       + r->slots_touched * (sizeof *r->conns + 3 * sizeof *r->ready)
@@ -184,6 +185,7 @@ static void gw_reactor_free(struct gw_reactor *r) {
             gw_inbound_drop(r, conn);
             gw_message_deinit(&conn->message, r->pool);
             gw_ws_decoder_deinit(&conn->decoder, r->pool);
+            gw_compression_close(r, conn);
         }
     }
     gw_turn_release_bufs(r);
@@ -197,6 +199,7 @@ static void gw_reactor_free(struct gw_reactor *r) {
         munmap(r->conns, r->connections_max * sizeof *r->conns);
     }
     gw_peers_deinit(&r->peers);
+    gw_compression_deinit(&r->compression);
     gw_config_free_policy(&r->policy);
     free(r->received);
     free(r->events);
@@ -228,6 +231,8 @@ static int gw_reactor_allocate(struct gw_reactor *r, const struct gw_config *con
     uint32_t buffer_bytes = config->message_bytes_max + GW_WS_SERVER_HEADER_BYTES_MAX;
     buffer_bytes = buffer_bytes > GW_REQUEST_BYTES_MAX ? buffer_bytes : GW_REQUEST_BYTES_MAX;
     buffer_bytes = buffer_bytes > config->receive_buffer_bytes ? buffer_bytes : config->receive_buffer_bytes;
+    const uint32_t block_bytes = gw_compression_block_bytes(config);
+    buffer_bytes = buffer_bytes > block_bytes ? buffer_bytes : block_bytes;
     const int error = gw_pool_create(config->pool_bytes_max, buffer_bytes, &r->pool);
     if (error != 0) {
         return error;
@@ -257,6 +262,9 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     int error = gw_reactor_allocate(r, config);
     if (error == 0) {
         error = gw_peers_init(&r->peers, config->connections_max, config->untrusted_per_peer_max);
+    }
+    if (error == 0) {
+        error = gw_compression_init(&r->compression, config);
     }
     if (error == 0) {
         error = gw_config_copy_policy(config, &r->policy);

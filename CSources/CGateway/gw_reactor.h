@@ -4,6 +4,7 @@
 //   gw_inbound.c   receive buffers -> handshake -> codec -> gw_event
 //   gw_send.c      the caller's sends -> gw_outbound.c's queue
 //   gw_conn.c      a connection's phases and deadlines; the queue -> gw_io_send
+//   gw_compression.c  the streams of those connections that compress
 //   gw_lease.c     payloads kept past their turn
 //   gw_peers.c     how many connections of an address have yet to say who they are
 //
@@ -11,6 +12,7 @@
 #ifndef GW_REACTOR_H
 #define GW_REACTOR_H
 
+#include "gw_compression.h"
 #include "gw_conn.h"
 #include "gw_gateway.h"
 #include "gw_handshake.h"
@@ -67,6 +69,7 @@ struct gw_reactor {
     uint8_t accept_resting;
 
     struct gw_peers peers;
+    struct gw_compression compression;
     struct gw_handshake_policy policy;
     struct gw_stats stats;
     struct gw_io_event *io_events;

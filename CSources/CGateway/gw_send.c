@@ -74,6 +74,9 @@ static int gw_conn_send_slow(struct gw_reactor *r, struct gw_conn *conn, enum gw
     if (gw_conn_queue_full(r, conn)) {
         return gw_conn_refuse_send(r, conn, GW_EFULL);
     }
+    if (conn->decoder.deflate && length >= r->compression.threshold_bytes) {
+        return gw_send_done(r, conn, gw_compression_append(r, conn, (enum gw_ws_opcode)opcode, data, (uint32_t)length));
+    }
     return gw_send_done(r, conn, gw_outbound_append_frame(&conn->out, &r->references, (enum gw_ws_opcode)opcode, data,
                                                           (uint32_t)length));
 }

@@ -175,6 +175,8 @@ void gw_buf_release(struct gw_pool *pool, struct gw_buf *buf) {
     ASAN_POISON_MEMORY_REGION(buf->data, buf->capacity);
 }
 
+uint32_t gw_buf_class_bytes(uint32_t bytes) { return (uint32_t)GW_CLASS_BYTES_MIN << (2 * class_of(bytes)); }
+
 uint64_t gw_pool_held_bytes(const struct gw_pool *pool) { return pool->held_bytes; }
 
 uint32_t gw_pool_buffer_bytes_max(const struct gw_pool *pool) { return pool->buffer_bytes_max; }

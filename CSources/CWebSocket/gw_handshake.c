@@ -8,6 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "gw_deflate.h"
+#include "gw_token.h"
+
 // What the headers have said so far, beyond what the caller gets.
 struct request {
     const struct gw_handshake_policy *policy;
@@ -42,16 +45,9 @@ static struct gw_span span_trim(struct gw_span span) {
     return span;
 }
 
-// RFC 9110 section 5.6.2.
-static bool is_token_byte(uint8_t byte) {
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-    return (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') ||
-           (byte != 0 && strchr(marks, byte) != NULL);
-}
-
 static bool is_token(struct gw_span span) {
     for (uint32_t index = 0; index < span.length; index++) {
-        if (!is_token_byte((uint8_t)span.data[index])) {
+        if (!gw_is_token_byte((uint8_t)span.data[index])) {
             return false;
         }
     }
@@ -144,6 +140,19 @@ static int line_protocol(struct request *request, struct gw_span value) {
     return 0;
 }
 
+// Several headers are one list; the first offer that can be accepted is.
+static int line_extensions(struct request *request, struct gw_span value) {
+    const uint8_t bits = request->policy->deflate_bits;
+    struct gw_deflate_terms terms = { .agreed = 0 };
+    if (gw_deflate_negotiate(value, bits, &terms) == GW_DEFLATE_MALFORMED) {
+        return 400;
+    }
+    if (bits != 0 && !request->handshake->deflate.agreed) {
+        request->handshake->deflate = terms;
+    }
+    return 0;
+}
+
 static int line_content_length(struct request *request, struct gw_span value) {
     (void)request;
     return span_equals(value, "0") ? 0 : 400;
@@ -167,6 +176,7 @@ static const struct {
     { "Sec-WebSocket-Key", line_key },
     { "Sec-WebSocket-Version", line_version },
     { "Sec-WebSocket-Protocol", line_protocol },
+    { "Sec-WebSocket-Extensions", line_extensions },
     { "Content-Length", line_content_length },
     { "Transfer-Encoding", line_transfer_encoding },
 };

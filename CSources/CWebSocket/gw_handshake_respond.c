@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gw_deflate.h"
 #include "gw_handshake.h"
 #include "gw_sha1.h"
 
@@ -55,11 +56,16 @@ static int write_switch(const struct gw_handshake_policy *policy, const struct g
     encode_accept(handshake->key, accept);
     const char *name = handshake->subprotocol < 0 ? "" : policy->subprotocols[handshake->subprotocol];
     const char *header = handshake->subprotocol < 0 ? "" : "\r\nSec-WebSocket-Protocol: ";
+    char terms[GW_DEFLATE_TERMS_BYTES_MAX] = "";
+    if (handshake->deflate.agreed) {
+        gw_deflate_write_terms(&handshake->deflate, terms);
+    }
     assert(strlen(name) <= SUBPROTOCOL_CHARS_MAX);
     return snprintf(out, GW_RESPONSE_BYTES_MAX,
                     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    "Sec-WebSocket-Accept: %.*s%s%s\r\n\r\n",
-                    ACCEPT_CHARS, accept, header, name);
+                    "Sec-WebSocket-Accept: %.*s%s%s%s%s\r\n\r\n",
+                    ACCEPT_CHARS, accept, header, name,
+                    terms[0] != 0 ? "\r\nSec-WebSocket-Extensions: " : "", terms);
 }
 
 static int write_refusal(int status, char *out) {

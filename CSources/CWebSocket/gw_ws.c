@@ -16,7 +16,7 @@
 enum phase { PHASE_HEADER, PHASE_DATA, PHASE_CONTROL, PHASE_FAILED };
 
 enum {
-    FIN = 0x80, RSV = 0x70, OPCODE = 0x0F, IS_CONTROL = 0x08,
+    FIN = 0x80, RSV = 0x70, RSV1 = 0x40, OPCODE = 0x0F, IS_CONTROL = 0x08,
     MASKED = 0x80, LENGTH = 0x7F, LENGTH_16 = 126, LENGTH_64 = 127,
     MASK_BYTES = 4,
 };
@@ -63,10 +63,12 @@ static size_t header_bytes(uint8_t second) {
 // What the first two bytes of a header alone may say wrong.
 static bool is_start_allowed(const struct gw_ws_decoder *decoder) {
     const uint8_t first = decoder->header[0], second = decoder->header[1];
-    if ((first & RSV) != 0 || (second & MASKED) == 0) {
+    const uint8_t opcode = first & OPCODE;
+    const bool may_deflate = decoder->deflate && (opcode == GW_WS_TEXT || opcode == GW_WS_BINARY);
+    if ((first & (may_deflate ? RSV & ~RSV1 : RSV)) != 0 || (second & MASKED) == 0) {
         return false;
     }
-    switch (first & OPCODE) {
+    switch (opcode) {
     case GW_WS_CONTINUATION: return decoder->message_opcode != 0;
     case GW_WS_TEXT:
     case GW_WS_BINARY: return decoder->message_opcode == 0;
@@ -77,18 +79,25 @@ static bool is_start_allowed(const struct gw_ws_decoder *decoder) {
     }
 }
 
+// What cannot be compressed grows by a few bytes a block; the limit itself is checked on what was inflated.
+static uint64_t bytes_max(const struct gw_ws_decoder *decoder, const struct gw_ws_config *config) {
+    const uint64_t limit = config->message_bytes_max;
+    return decoder->compressed ? limit + limit / 8 + 64 : limit;
+}
+
 static void begin_data(struct gw_ws_decoder *decoder, const struct gw_ws_config *config, uint8_t opcode) {
     if (opcode != GW_WS_CONTINUATION) {
         decoder->message_opcode = opcode;
         decoder->message_begun = false;
         decoder->message_bytes = 0;
+        decoder->compressed = (decoder->header[0] & RSV1) != 0;
         decoder->fragments = 1;
         decoder->utf8 = GW_UTF8_START;
     } else if (decoder->fragments++ >= config->fragments_max) {
         fail(decoder, CLOSE_TOO_BIG);
         return;
     }
-    if (decoder->frame_left > config->message_bytes_max - decoder->message_bytes) {
+    if (decoder->frame_left > bytes_max(decoder, config) - decoder->message_bytes) {
         fail(decoder, CLOSE_TOO_BIG);
         return;
     }
@@ -143,7 +152,7 @@ static enum gw_ws_result take_data(struct gw_ws_decoder *decoder, uint8_t *data,
     decoder->mask_offset = (uint8_t)((decoder->mask_offset + piece) % MASK_BYTES);
     decoder->frame_left -= piece;
     const bool last = decoder->frame_left == 0 && (decoder->header[0] & FIN) != 0;
-    if (decoder->message_opcode == GW_WS_TEXT) {
+    if (decoder->message_opcode == GW_WS_TEXT && !decoder->compressed) {
         if (!ascii || decoder->utf8 != GW_UTF8_START) {
             decoder->utf8 = (uint8_t)gw_utf8_feed(decoder->utf8, data, piece);
         }
@@ -168,7 +177,7 @@ static enum gw_ws_result take_data(struct gw_ws_decoder *decoder, uint8_t *data,
     if (last) {
         decoder->message_opcode = 0;
     }
-    return GW_WS_DATA;
+    return decoder->compressed ? GW_WS_DEFLATED : GW_WS_DATA;
 }
 
 // RFC 6455 section 7.4, and the codes registered with IANA since (1012 to 1014).

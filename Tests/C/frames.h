@@ -121,6 +121,9 @@ HELPER bool frames_feed(struct gw_ws_decoder *decoder, const struct gw_ws_config
             CHECK(item.data >= data && item.data + item.length <= data + consumed);
             transcript_item(transcript, &item);
             break;
+        case GW_WS_DEFLATED:
+            CHECK(!"never agreed");
+            break;
         case GW_WS_CONTROL:
             if (item.opcode == GW_WS_CLOSE) {
                 transcript_add(transcript, "close %u ", item.close_code);

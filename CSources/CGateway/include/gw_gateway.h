@@ -95,6 +95,14 @@ struct gw_config {
     const char *_Nullable tls_certificate_file;  // PEM, the server's certificate first: TLS 1.2 and 1.3 only
     const char *_Nullable tls_key_file;          // PEM. Both or none
     uint32_t tls_handshakes_max;    // at a time; more wait in order, for handshake_ms from accept on as all do
+    // permessage-deflate, RFC 7692. Limits on a message apply to what it is once inflated. Frames shared by many
+    // connections are never compressed.
+    uint8_t deflate;                // 0: every offer is declined
+    uint8_t deflate_bits;           // 9 to 15: the widest window, where the peer leaves the choice to us
+    uint8_t deflate_level;          // 1 (fast) to 9
+    uint32_t deflate_threshold_bytes;   // >= 126: a shorter message is sent as it is
+    uint64_t deflate_bytes_max;     // what all connections' contexts may hold between messages, at most a quarter of
+                                    // the pool; who comes later gets no_context_takeover
 };
 
 // Defaults for every field; path is "/ws", no subprotocols, any origin.
@@ -165,6 +173,7 @@ struct gw_stats {
     uint64_t receive_starved;         // receives that ended because the kernel's ring was empty
     uint64_t connections;             // now
     uint64_t pool_bytes;              // in buffers held now
+    uint64_t deflate_bytes;           // of deflate_bytes_max, promised to connections now
     uint64_t core_bytes;              // reactor, connections' slots touched so far, rings
 };
 void gw_reactor_stats(const struct gw_reactor *reactor, struct gw_stats *stats);

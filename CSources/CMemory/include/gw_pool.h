@@ -34,6 +34,9 @@ struct gw_buf *gw_buf_acquire(struct gw_pool *pool, uint32_t bytes);
 static inline void gw_buf_retain(struct gw_buf *buf) { buf->count++; }
 void gw_buf_release(struct gw_pool *pool, struct gw_buf *buf);
 
+// What acquiring so many bytes counts against the pool's bytes_max: the capacity of their class.
+uint32_t gw_buf_class_bytes(uint32_t bytes);
+
 static inline uint32_t gw_buf_length(const struct gw_buf *buf) { return buf->end - buf->start; }
 static inline uint32_t gw_buf_room(const struct gw_buf *buf) { return buf->capacity - buf->end; }
 

@@ -41,6 +41,8 @@ struct gw_ws_decoder {
     uint8_t message_begun;      // a piece of it has been handed out
     uint8_t utf8;               // gw_utf8.h state of a text message
     uint8_t mask_offset;        // into the mask, mod 4
+    uint8_t deflate;            // set by the caller after init: permessage-deflate was agreed
+    uint8_t compressed;         // so is the message under way
     uint8_t header[GW_WS_HEADER_BYTES_MAX];
 };
 void gw_ws_decoder_init(struct gw_ws_decoder *decoder);
@@ -50,6 +52,7 @@ enum gw_ws_result {
     GW_WS_MORE,      // all input is consumed and no item is whole
     GW_WS_DATA,      // a piece of a message: data, length; first/last tell where in the message it lies.
                      // An empty message gives one piece of length 0 with both set.
+    GW_WS_DEFLATED,  // the same of a message that is compressed (RFC 7692): not looked at, for gw_deflate.h
     GW_WS_CONTROL,   // a whole ping, pong or close: opcode, data, length. A close's data is its reason
     GW_WS_ERROR,     // the connection must be failed with close_code; the decoder takes nothing more
 };
@@ -66,7 +69,7 @@ struct gw_ws_item {
 
 // Takes bytes from data, unmasks what it hands out in place, and stops after one item.
 // Fails with
-//   1002: RSV bits, reserved opcodes, an unmasked frame, a control frame that is fragmented or over 125 bytes,
+//   1002: RSV bits (RSV1 is allowed on the first frame of a message where permessage-deflate was agreed), reserved opcodes, an unmasked frame, a control frame that is fragmented or over 125 bytes,
 //         a length not in its shortest form or with the top bit set, an orphan continuation, a new message
 //         inside one, a 1-byte close, a close code that may not be sent (RFC 6455 section 7.4)
 //   1007: broken UTF-8 in text, as soon as its byte arrives, or in a close reason
@@ -94,5 +97,8 @@ static inline size_t gw_ws_encode_header(uint8_t *out, enum gw_ws_opcode opcode,
 // Writes a whole close frame; reason may be NULL. Returns its bytes (<= 127). Code 1005 gives an empty one; a
 // reason over 123 bytes is cut at a code point.
 size_t gw_ws_encode_close(uint8_t *out, uint16_t code, const char *reason, size_t reason_bytes);
+
+// Says in a header already written that its message is compressed.
+static inline void gw_ws_mark_deflated(uint8_t *header) { header[0] |= 0x40; }
 
 #endif
