@@ -249,6 +249,11 @@ static inline enum gw_progress gw_inbound_frames(struct gw_reactor *r, struct gw
         struct gw_ws_item item;
         size_t consumed;
         const enum gw_ws_result result = gw_ws_decode(&conn->decoder, &r->codec, data + at, end - at, &consumed, &item);
+        if (result == GW_WS_ERROR && sum != conn->out.bytes) {
+            // The messages before it can still be answered; the decoder will say the same in the next turn.
+            progress = GW_LATER;
+            break;
+        }
         at += (uint32_t)consumed;
         if (result == GW_WS_DATA) {
             // Nearly every message is this one: whole where it was received.

@@ -242,7 +242,36 @@ static void strerror__names_every_code(void) {
     CHECK(strcmp(gw_strerror(-999999), "unknown error") == 0);
 }
 
+// What came whole before a broken frame is handed out, and its answer leaves before the close does.
+static void close__of_a_broken_frame_comes_after_the_answers(void) {
+    struct world w;
+    struct gw_config config;
+    gw_config_init(&config);
+    config.connections_max = 8;
+    config.receive_buffers = 64;
+    world_open(&w, &config);
+    w.echo = 1;
+    uint8_t wire[256], payload[16];
+    const int fd = client_open(&w, NULL);
+    size_t length = frame_write(wire, 0x82, "one", 3);
+    length += frame_write(wire + length, 0x89, "p", 1);
+    length += frame_write(wire + length, 0x82, "two", 3);
+    length += frame_write(wire + length, 0xF2, "bad", 3);
+    length += frame_write(wire + length, 0x82, "late", 4);
+    client_send(&w, fd, wire, length);
+    const char *const answers[] = { "p", "one", "two" };
+    for (size_t index = 0; index < 3; index++) {
+        const struct frame frame = client_read_frame(&w, fd, payload, sizeof payload);
+        CHECK(frame.length == strlen(answers[index]) && memcmp(payload, answers[index], frame.length) == 0);
+    }
+    CHECK(client_read_close(&w, fd) == 1002);
+    close(fd);
+    world_await(&w, GW_EVENT_CLOSED, 0);
+    world_close(&w);
+}
+
 int main(void) {
+    RUN(close__of_a_broken_frame_comes_after_the_answers);
     RUN(close__of_the_peer_is_echoed_and_told);
     RUN(close__of_ours_waits_for_the_answer);
     RUN(close__of_ours_ends_at_its_deadline);
