@@ -182,11 +182,43 @@ static void accept__pauses_without_descriptors_and_goes_on_by_itself(void) {
     world_close(&w);
 }
 
+// With every slot taken the backlog waits, and so does the reactor: a second of it costs next to no system call.
+static void accept__pauses_at_the_connections_limit_and_goes_on_by_itself(void) {
+    struct gw_config config = config_with_share(0);
+    config.connections_max = 2;
+    struct world w;
+    int waiting[4];
+    char head[1024];
+    world_open(&w, &config);
+    const int first = client_open(&w, NULL), second = client_open(&w, NULL);
+    for (int i = 0; i < 4; i++) {
+        waiting[i] = client_connect(&w);
+        client_send(&w, waiting[i], UPGRADE_REQUEST, sizeof UPGRADE_REQUEST - 1);
+    }
+    world_turn_for(&w, 20);
+    const uint64_t begin = world_now_ms(), before = world_stats(&w).syscalls;
+    const struct gw_event *events;
+    while (world_now_ms() - begin < 1000) {
+        CHECK(gw_reactor_turn(w.reactor, 100000000, &events) == 0);
+    }
+    CHECK(world_stats(&w).syscalls - before < 30);   // ten waits
+    CHECK(world_stats(&w).connections == 2);
+    close(first);
+    CHECK(client_read_response(&w, waiting[0], head, sizeof head) == 101);
+    CHECK(world_stats(&w).connections == 2);
+    close(second);
+    for (int i = 0; i < 4; i++) {
+        close(waiting[i]);
+    }
+    world_close(&w);
+}
+
 int main(void) {
     RUN(share__is_an_addresss_own);
     RUN(share__is_freed_by_trust_and_by_every_end);
     RUN(share__keeps_a_flood_from_an_address_off_the_others);
     RUN(share__holds_over_ipv6_too);
     RUN(accept__pauses_without_descriptors_and_goes_on_by_itself);
+    RUN(accept__pauses_at_the_connections_limit_and_goes_on_by_itself);
     return 0;
 }
