@@ -5,8 +5,11 @@ extension FriendshipError: RPCErrorConvertible {
     var rpcErrorCode: RPCError.Code {
         switch self {
         case .invalid, .oneself: .invalidArgument
-        case .noSuchUser, .noSuchRequest, .noSuchFriend: .notFound
-        case .alreadyFriends: .alreadyExists
+        case .noSuchUser, .noSuchRequest, .noSuchFriend, .noSuchGroup, .noSuchBlock: .notFound
+        case .alreadyFriends, .groupNameTaken: .alreadyExists
+        case .blockedByCaller: .failedPrecondition
+        case .limit: .resourceExhausted
+        case .aheadOfVersion: .outOfRange
         }
     }
 
@@ -16,8 +19,14 @@ extension FriendshipError: RPCErrorConvertible {
         case .oneself: "nobody can be their own friend"
         case .noSuchUser: "no such user"
         case .alreadyFriends: "you are friends already"
-        case .noSuchRequest: "no pending request of this id was sent to you"
+        case .noSuchRequest: "no such pending request"
         case .noSuchFriend: "no such friend"
+        case .noSuchGroup: "no such friend group"
+        case .groupNameTaken: "you have a friend group of this name"
+        case .noSuchBlock: "you have not blocked this user"
+        case .blockedByCaller: "you have blocked this user; unblock them first"
+        case .limit(let reached): reached
+        case .aheadOfVersion(let version): "since_version is ahead of the newest, \(version)"
         }
     }
 }

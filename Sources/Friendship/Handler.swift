@@ -5,17 +5,35 @@ import Postgres
 import ServiceKit
 
 public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProtocol {
-    private let store: FriendshipStore
+    /// Whether `viewer` may ask `owner` for friendship, as far as the owner's settings go.
+    public typealias Consent = @Sendable (_ viewer: Int64, _ owner: Int64) async throws -> Bool
 
-    public init(postgres: PostgresClient) {
-        store = FriendshipStore(postgres: postgres)
+    private static let sweepLimit = 500
+
+    private let store: FriendshipStore
+    private let mayAdd: Consent
+
+    public init(
+        postgres: PostgresClient, settings: FriendshipSettings = FriendshipSettings(),
+        mayAdd: @escaping Consent = { _, _ in true }
+    ) {
+        store = FriendshipStore(postgres: postgres, settings: settings)
+        self.mayAdd = mayAdd
     }
+
+    /// Ends requests that nobody has answered in time, all that are due now.
+    public func sweep() async throws {
+        while try await store.sweep(limit: Self.sweepLimit) == Self.sweepLimit {}
+    }
+
+    // MARK: Requests
 
     public func requestFriend(
         request: Ringway_V1_RequestFriendRequest, context: ServerContext
     ) async throws -> Ringway_V1_FriendRequest {
         let caller = try Caller.required()
-        return try await store.propose(Proposal(from: caller.userID, to: request.to, message: request.message))
+        let proposal = try Proposal(from: caller.userID, to: request.to, message: request.message)
+        return try await store.propose(proposal) { try await mayAdd($0.sender, $0.recipient) }
     }
 
     public func listFriendRequests(
@@ -24,24 +42,32 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
         let caller = try Caller.required()
         let page = try Page(
             limit: request.limit, default: 50, maximum: 200, cursor: request.before, named: "before")
-        let (requests, next) = page.cut(try await store.requests(of: caller.userID, on: page), id: \.id)
+        let found = try await store.requests(of: caller.userID, on: page)
         return .with {
-            $0.requests = requests
-            $0.nextBefore = next
+            ($0.requests, $0.nextBefore) = page.cut(found.value, id: \.id)
+            $0.version = found.version
         }
     }
 
     public func acceptFriendRequest(
         request: Ringway_V1_AcceptFriendRequestRequest, context: ServerContext
     ) async throws -> Ringway_V1_FriendRequest {
-        try await store.answer(request.id, by: Caller.required().userID, with: .accepted)
+        try await store.accept(request.id, by: Caller.required().userID)
     }
 
     public func rejectFriendRequest(
         request: Ringway_V1_RejectFriendRequestRequest, context: ServerContext
     ) async throws -> Ringway_V1_FriendRequest {
-        try await store.answer(request.id, by: Caller.required().userID, with: .rejected)
+        try await store.reject(request.id, by: Caller.required().userID)
     }
+
+    public func withdrawFriendRequest(
+        request: Ringway_V1_WithdrawFriendRequestRequest, context: ServerContext
+    ) async throws -> Ringway_V1_FriendRequest {
+        try await store.withdraw(request.id, by: Caller.required().userID)
+    }
+
+    // MARK: Friends
 
     public func listFriends(
         request: Ringway_V1_ListFriendsRequest, context: ServerContext
@@ -49,11 +75,21 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
         let caller = try Caller.required()
         let page = try Page(
             limit: request.limit, default: 200, maximum: 1000, cursor: request.after, named: "after")
-        let (friends, next) = page.cut(try await store.friends(of: caller.userID, on: page), id: \.userID)
+        let found = try await store.friends(of: caller.userID, on: page)
         return .with {
-            $0.friends = friends
-            $0.nextAfter = next
+            ($0.friends, $0.nextAfter) = page.cut(found.value, id: \.userID)
+            $0.version = found.version
         }
+    }
+
+    public func updateFriend(
+        request: Ringway_V1_UpdateFriendRequest, context: ServerContext
+    ) async throws -> Ringway_V1_Friend {
+        let caller = try Caller.required()
+        let change = try FriendChange(
+            of: request.userID, group: request.hasGroupID ? request.groupID : nil,
+            remark: request.hasRemark ? request.remark : nil)
+        return try await store.update(change, of: caller.userID)
     }
 
     public func removeFriend(
@@ -63,7 +99,85 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
         return Ringway_V1_RemoveFriendResponse()
     }
 
-    /// For services: the user comes from the request, because no user calls it.
+    public func listRelationChanges(
+        request: Ringway_V1_ListRelationChangesRequest, context: ServerContext
+    ) async throws -> Ringway_V1_ListRelationChangesResponse {
+        let caller = try Caller.required()
+        let page = try Page(
+            limit: request.limit, default: 200, maximum: 1000, cursor: request.sinceVersion, named: "since_version")
+        return try await store.changes(of: caller.userID, on: page)
+    }
+
+    // MARK: Groups
+
+    public func listFriendGroups(
+        request: Ringway_V1_ListFriendGroupsRequest, context: ServerContext
+    ) async throws -> Ringway_V1_ListFriendGroupsResponse {
+        let groups = try await store.groups(of: Caller.required().userID).value
+        return .with { $0.groups = groups }
+    }
+
+    public func createFriendGroup(
+        request: Ringway_V1_CreateFriendGroupRequest, context: ServerContext
+    ) async throws -> Ringway_V1_FriendGroup {
+        let caller = try Caller.required()
+        return try await store.createGroup(checkedGroupName(request.name), of: caller.userID)
+    }
+
+    public func renameFriendGroup(
+        request: Ringway_V1_RenameFriendGroupRequest, context: ServerContext
+    ) async throws -> Ringway_V1_FriendGroup {
+        let caller = try Caller.required()
+        return try await store.renameGroup(request.id, to: checkedGroupName(request.name), of: caller.userID)
+    }
+
+    public func reorderFriendGroups(
+        request: Ringway_V1_ReorderFriendGroupsRequest, context: ServerContext
+    ) async throws -> Ringway_V1_ListFriendGroupsResponse {
+        let groups = try await store.reorderGroups(request.ids, of: Caller.required().userID)
+        return .with { $0.groups = groups }
+    }
+
+    public func deleteFriendGroup(
+        request: Ringway_V1_DeleteFriendGroupRequest, context: ServerContext
+    ) async throws -> Ringway_V1_DeleteFriendGroupResponse {
+        try await store.deleteGroup(request.id, of: Caller.required().userID)
+        return Ringway_V1_DeleteFriendGroupResponse()
+    }
+
+    // MARK: Blocks
+
+    public func blockUser(
+        request: Ringway_V1_BlockUserRequest, context: ServerContext
+    ) async throws -> Ringway_V1_Block {
+        let caller = try Caller.required()
+        guard request.userID > 0 else { throw FriendshipError.invalid("user_id must be positive") }
+        guard request.userID != caller.userID else { throw FriendshipError.invalid("nobody can block themselves") }
+        return try await store.block(request.userID, by: caller.userID)
+    }
+
+    public func unblockUser(
+        request: Ringway_V1_UnblockUserRequest, context: ServerContext
+    ) async throws -> Ringway_V1_UnblockUserResponse {
+        try await store.unblock(request.userID, by: Caller.required().userID)
+        return Ringway_V1_UnblockUserResponse()
+    }
+
+    public func listBlocks(
+        request: Ringway_V1_ListBlocksRequest, context: ServerContext
+    ) async throws -> Ringway_V1_ListBlocksResponse {
+        let caller = try Caller.required()
+        let page = try Page(
+            limit: request.limit, default: 200, maximum: 1000, cursor: request.after, named: "after")
+        let found = try await store.blocks(of: caller.userID, on: page)
+        return .with {
+            ($0.blocks, $0.nextAfter) = page.cut(found.value, id: \.userID)
+            $0.version = found.version
+        }
+    }
+
+    // MARK: For services: the user comes from the request, because no user calls these
+
     public func filterFriends(
         request: Ringway_V1_FilterFriendsRequest, context: ServerContext
     ) async throws -> Ringway_V1_FilterFriendsResponse {
@@ -74,7 +188,6 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
         return .with { $0.friendIds = friends }
     }
 
-    /// For services, like the above.
     public func getRelations(
         request: Ringway_V1_GetRelationsRequest, context: ServerContext
     ) async throws -> Ringway_V1_GetRelationsResponse {

@@ -6,10 +6,18 @@ enum FriendshipError: Error, Equatable {
     /// A field breaks its rule; the text names the field and the rule, never the value.
     case invalid(String)
     case oneself
+    /// Also of who has blocked the caller, or may not be added by them.
     case noSuchUser
     case alreadyFriends
     case noSuchRequest
     case noSuchFriend
+    case noSuchGroup
+    case groupNameTaken
+    case noSuchBlock
+    case blockedByCaller
+    /// The text says which limit, and whose.
+    case limit(String)
+    case aheadOfVersion(Int64)
 }
 
 /// A request for friendship, checked as far as it can be without asking anyone.
@@ -33,23 +41,67 @@ struct Proposal: Equatable {
 struct Standing {
     let recipientExists: Bool
     let areFriends: Bool
+    let recipientBlocks: Bool
+    let senderBlocks: Bool
     /// At most one is pending between two users, whichever of them asked.
     let pending: Ringway_V1_FriendRequest?
+    let pendingIsOver: Bool
+    let sent: Int
+    let received: Int
 
     enum Outcome: Equatable {
-        /// Store a new request.
-        case ask
+        /// Store a new request, after the one that nobody has answered in time has ended.
+        case ask(ending: Ringway_V1_FriendRequest?)
         /// The recipient has asked before: that request is hereby accepted.
-        case accept(id: Int64)
+        case accept(Ringway_V1_FriendRequest)
         /// The sender has asked before: that request is the answer.
         case repeated(Ringway_V1_FriendRequest)
     }
 
-    func outcome(of proposal: Proposal) throws(FriendshipError) -> Outcome {
-        guard recipientExists else { throw .noSuchUser }
+    /// Whether it depends on the recipient's own will that the sender may ask at all.
+    var needsConsent: Bool { !areFriends && (pending == nil || pendingIsOver) }
+
+    func outcome(of proposal: Proposal, _ settings: FriendshipSettings) throws(FriendshipError) -> Outcome {
+        // Told by what the caller has done, so it tells nothing of the other.
+        if senderBlocks { throw .blockedByCaller }
+        guard recipientExists, !recipientBlocks else { throw .noSuchUser }
         guard !areFriends else { throw .alreadyFriends }
-        guard let pending else { return .ask }
-        return pending.from == proposal.sender ? .repeated(pending) : .accept(id: pending.id)
+        if let pending, !pendingIsOver {
+            return pending.from == proposal.sender ? .repeated(pending) : .accept(pending)
+        }
+        // What has ended makes room before it is counted.
+        let endingSent = pending?.from == proposal.sender ? 1 : 0
+        guard sent - endingSent < settings.requestsMax else {
+            throw .limit("you have \(settings.requestsMax) pending requests, the most there may be; withdraw some first")
+        }
+        guard received - endingSent < settings.requestsMax else {
+            throw .limit("that user has as many pending requests as there may be")
+        }
+        return .ask(ending: pending)
+    }
+}
+
+/// The name of a friend group.
+func checkedGroupName(_ name: String) throws(FriendshipError) -> String {
+    if let violation = TextRule(characters: 1...64).violation(by: name) { throw .invalid("name \(violation)") }
+    return name
+}
+
+/// What a user changes about a friend; nil leaves it as it is.
+struct FriendChange: Equatable {
+    let friend: Int64
+    let group: Int64?
+    let remark: String?
+
+    init(of friend: Int64, group: Int64?, remark: String?) throws(FriendshipError) {
+        if let remark, let violation = TextRule(characters: 0...64).violation(by: remark) {
+            throw .invalid("remark \(violation)")
+        }
+        if let group, group < 0 { throw .invalid("group_id must not be negative") }
+        guard group != nil || remark != nil else { throw .invalid("group_id or remark must be given") }
+        self.friend = friend
+        self.group = group
+        self.remark = remark
     }
 }
 

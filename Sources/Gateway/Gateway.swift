@@ -52,6 +52,7 @@ public final class Gateway: Sendable {
             Task { await writer.run() },
             Task { await cursors.run() },
             Task { await followHints(postgres, router) },
+            Task { await followRelations(postgres, router) },
         ]
         return Gateway(
             settings: settings, group: group, hosts: hosts, writer: writer, cursors: cursors, tasks: tasks)
@@ -75,6 +76,16 @@ public final class Gateway: Sendable {
                 let parts = payload.split(separator: ":")
                 guard parts.count == 2, let user = Int64(parts[0]), let seq = Int64(parts[1]) else { continue }
                 router.hint(user: user, seq: seq)
+            }
+        }
+    }
+
+    /// Who blocks somebody tells it to the gateways alone: nothing of it stands in the other's log.
+    private static func followRelations(_ postgres: PostgresClient, _ router: Router) async {
+        for await notification in postgres.listen("ringway_relations") {
+            switch notification {
+            case .connected: router.hintsLost()
+            case .notification(let payload): Int64(payload).map(router.forgetPermissions)
             }
         }
     }

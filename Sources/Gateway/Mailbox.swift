@@ -11,6 +11,8 @@ enum Delivery: Sendable {
     case answer(to: SessionID, clientID: String, Result<Appended, InboxWriter.Failure>)
     /// Someone else appended to a user's log, at least up to seq.
     case hint(user: Int64, seq: Int64)
+    /// To whom this user may write has changed, and no log says so.
+    case permissions(user: Int64)
     /// Hints may have been lost: look at the heads of all logs that are open here.
     case hintsLost
 }

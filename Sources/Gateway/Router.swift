@@ -39,6 +39,13 @@ final class Router: Sendable {
         }
     }
 
+    /// To whom the user may write has changed: each reactor that remembers asks again.
+    func forgetPermissions(of user: Int64) {
+        for reactor in directory.reactors(of: user) {
+            mailbox(reactor)?.post(.permissions(user: user))
+        }
+    }
+
     func hintsLost() {
         for mailbox in mailboxes.withLock({ $0 }) { mailbox.post(.hintsLost) }
     }

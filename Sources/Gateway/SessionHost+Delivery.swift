@@ -22,6 +22,8 @@ extension SessionHost {
                 sessions[connection]?.learn(seq)
                 pull(connection)
             }
+        case .permissions(let user):
+            forgetRelations(of: user)
         case .hintsLost:
             Task { await readHeads() }
         }

@@ -20,6 +20,14 @@ public struct PostgresQuery: ExpressibleByStringInterpolation, Sendable {
         parameters = PostgresParameters()
     }
 
+    private init(sql: String, parameters: PostgresParameters) {
+        self.sql = sql
+        self.parameters = parameters
+    }
+
+    /// Asks how the server would run this, with the same parameters: one row of text a line of the plan.
+    public var explained: PostgresQuery { PostgresQuery(sql: "EXPLAIN " + sql, parameters: parameters) }
+
     public init(stringInterpolation: StringInterpolation) {
         sql = stringInterpolation.sql
         parameters = stringInterpolation.parameters

@@ -115,6 +115,15 @@ actor ChatRoom {
         case .removed:
             say("\(name) and you are no longer friends")
             if partner == friend.userID { partner = nil }
+        case .withdrawn:
+            say(friend.request.from == userID ? "you took back the request to \(name)" : "\(name) no longer asks")
+        case .expired:
+            say("the request between \(name) and you has expired")
+        case .blocked:
+            say("you blocked \(name)")
+        case .unblocked:
+            say("you unblocked \(name)")
+        case .groupsChanged, .moved, .remarked: break
         case .unspecified, .UNRECOGNIZED:
             break
         }

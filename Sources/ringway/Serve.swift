@@ -69,8 +69,9 @@ private struct Node {
         let transport = InProcessTransport()
         let client = GRPCClient(transport: transport.client)
         let gateway = try await startGateway(client)
+        let friendship = FriendshipHandler(postgres: database.client, settings: settings.friendship)
         let services: [any RegistrableRPCService] = [
-            auth, ProfileHandler(postgres: database.client), FriendshipHandler(postgres: database.client),
+            auth, ProfileHandler(postgres: database.client), friendship,
             InboxHandler(reader: InboxReader(postgres: database.client)), GatewayHandler(url: gateway.url),
         ]
         let verify = Self.verifier(client)
@@ -102,6 +103,7 @@ private struct Node {
             services: [
                 RPCServerService(server: inProcess), RPCClientService(client: client), http,
                 RPCServerService(server: network),
+                Sweep(every: .seconds(60), logger: Logger(label: "ringway.friendship")) { try await friendship.sweep() },
                 operations.application(
                     host: settings.address, port: settings.opsPort, logger: Logger(label: "ringway.operations")),
             ], logger: Logger(label: "ringway.services"))

@@ -1,6 +1,7 @@
 // Every setting of `ringway serve`, once.
 import Auth
 import Foundation
+import Friendship
 import Gateway
 import Reactor
 import ServiceKit
@@ -14,6 +15,7 @@ struct ServeSettings {
     let logLevel: String
     let gateway: GatewaySettings
     let auth: AuthSettings
+    let friendship: FriendshipSettings
 
     static let known: [Setting] = [
         Setting("address", default: "127.0.0.1", "the address that all ports listen on"),
@@ -37,6 +39,11 @@ struct ServeSettings {
         Setting("audience", default: "ringway", "the aud claim of access tokens"),
         Setting("hasher-threads", default: "0", "passwords hashed at a time; 0: one a core"),
         Setting("hasher-queue", default: "64", "passwords that may wait; one more is told when to come back"),
+        Setting("friends-max", default: "5000", "friends a user may have"),
+        Setting("friend-groups-max", default: "100", "friend groups a user may have"),
+        Setting("friend-requests-max", default: "10000", "pending requests a user may have sent, and as many received"),
+        Setting("friend-request-days", default: "30", "after how many days an unanswered request ends"),
+        Setting("blocks-max", default: "10000", "users that a user may block"),
         Setting("log-level", default: "info", "trace, debug, info, notice, warning, error or critical"),
     ]
 
@@ -94,6 +101,18 @@ struct ServeSettings {
         if threads > 0 { auth.hasherThreads = threads }
         auth.hasherQueue = try settings.int("hasher-queue", in: 1...100_000)
         self.auth = auth
+        friendship = try Self.friendship(settings)
+    }
+
+    private static func friendship(_ settings: Settings) throws -> FriendshipSettings {
+        var friendship = FriendshipSettings()
+        let counts = 0...1_000_000
+        friendship.friendsMax = try settings.int("friends-max", in: counts)
+        friendship.groupsMax = try settings.int("friend-groups-max", in: 0...1000)
+        friendship.requestsMax = try settings.int("friend-requests-max", in: counts)
+        friendship.blocksMax = try settings.int("blocks-max", in: counts)
+        friendship.requestLifetime = .seconds(86_400 * (try settings.int("friend-request-days", in: 1...3650)))
+        return friendship
     }
 
     /// deploy/migrations in the working directory, or beside the binary or above it.

@@ -23,16 +23,31 @@ import Testing
     @Test func standing__decides_what_a_proposal_comes_to() throws {
         let sent = Ringway_V1_FriendRequest.with { ($0.id, $0.from, $0.to) = (7, 1, 2) }
         let received = Ringway_V1_FriendRequest.with { ($0.id, $0.from, $0.to) = (8, 2, 1) }
-        func outcome(exists: Bool = true, friends: Bool = false, pending: Ringway_V1_FriendRequest? = nil) throws
-            -> Standing.Outcome
-        {
-            try Standing(recipientExists: exists, areFriends: friends, pending: pending).outcome(of: proposal())
+        func outcome(
+            exists: Bool = true, friends: Bool = false, blocked: Bool = false, blocks: Bool = false,
+            pending: Ringway_V1_FriendRequest? = nil, over: Bool = false, sent: Int = 0, received: Int = 0
+        ) throws -> Standing.Outcome {
+            var settings = FriendshipSettings()
+            settings.requestsMax = 3
+            return try Standing(
+                recipientExists: exists, areFriends: friends, recipientBlocks: blocked, senderBlocks: blocks,
+                pending: pending, pendingIsOver: over, sent: sent, received: received
+            ).outcome(of: proposal(), settings)
         }
-        #expect(try outcome() == .ask)
+        #expect(try outcome() == .ask(ending: nil))
         #expect(try outcome(pending: sent) == .repeated(sent))
-        #expect(try outcome(pending: received) == .accept(id: 8))
+        #expect(try outcome(pending: received) == .accept(received))
+        #expect(try outcome(pending: sent, over: true) == .ask(ending: sent))
+        #expect(try outcome(pending: received, over: true) == .ask(ending: received))
         #expect(throws: FriendshipError.alreadyFriends) { try outcome(friends: true) }
         #expect(throws: FriendshipError.noSuchUser) { try outcome(exists: false) }
+        #expect(throws: FriendshipError.noSuchUser) { try outcome(blocked: true) }
+        for blocked in [true, false] {
+            #expect(throws: FriendshipError.blockedByCaller) { try outcome(exists: !blocked, blocked: blocked, blocks: true) }
+        }
+        #expect(throws: FriendshipError.self) { try outcome(sent: 3) }
+        #expect(throws: FriendshipError.self) { try outcome(received: 3) }
+        #expect(try outcome(pending: sent, over: true, sent: 3, received: 3) == .ask(ending: sent))
     }
 
     @Test func page__has_a_default_and_bounds() throws {

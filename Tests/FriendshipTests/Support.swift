@@ -11,6 +11,7 @@ import Testing
 
 struct World {
     let friendships: Ringway_V1_FriendshipService.Client<InProcessTransport.Client>
+    let handler: FriendshipHandler
     let database: TestDatabase
     let ada: Int64
     let grace: Int64
@@ -36,6 +37,72 @@ struct World {
         _ = try await friendships.removeFriend(.with { $0.userID = friend }, metadata: .bearer(user))
     }
 
+    func withdraw(_ id: Int64, by user: Int64) async throws -> Ringway_V1_FriendRequest {
+        try await friendships.withdrawFriendRequest(.with { $0.id = id }, metadata: .bearer(user))
+    }
+
+    @discardableResult
+    func block(_ peer: Int64, by user: Int64) async throws -> Ringway_V1_Block {
+        try await friendships.blockUser(.with { $0.userID = peer }, metadata: .bearer(user))
+    }
+
+    func unblock(_ peer: Int64, by user: Int64) async throws {
+        _ = try await friendships.unblockUser(.with { $0.userID = peer }, metadata: .bearer(user))
+    }
+
+    func makeGroup(_ name: String, of user: Int64) async throws -> Ringway_V1_FriendGroup {
+        try await friendships.createFriendGroup(.with { $0.name = name }, metadata: .bearer(user))
+    }
+
+    func groups(of user: Int64) async throws -> [String] {
+        try await friendships.listFriendGroups(.init(), metadata: .bearer(user)).groups.map(\.name)
+    }
+
+    func move(_ friend: Int64, to group: Int64, by user: Int64) async throws -> Ringway_V1_Friend {
+        try await friendships.updateFriend(
+            .with {
+                $0.userID = friend
+                $0.groupID = group
+            }, metadata: .bearer(user))
+    }
+
+    func sync(_ user: Int64, since: Int64, limit: Int32 = 0) async throws -> Ringway_V1_ListRelationChangesResponse {
+        try await friendships.listRelationChanges(
+            .with {
+                $0.sinceVersion = since
+                $0.limit = limit
+            }, metadata: .bearer(user))
+    }
+
+    func relation(of viewer: Int64, to owner: Int64) async throws -> Ringway_V1_Relation {
+        try await friendships.getRelations(
+            .with {
+                $0.viewerID = viewer
+                $0.ownerIds = [owner]
+            }
+        ).relations[0]
+    }
+
+    /// Makes a pending request old enough to have ended.
+    func age(_ request: Int64) async throws {
+        try await database.client.query(
+            "UPDATE friendship.requests SET expires_at = now() - interval '1 second' WHERE id = \(request)")
+    }
+
+    /// What friendship.owners counts is what the tables hold, for every user.
+    func expectCountsToAgree() async throws {
+        let wrong = try await database.client.query(
+            """
+            SELECT user_id FROM friendship.owners o
+            WHERE friends <> (SELECT count(*) FROM friendship.friends f WHERE f.user_id = o.user_id)
+               OR sent <> (SELECT count(*) FROM friendship.requests r WHERE r.sender = o.user_id AND r.state = 1)
+               OR received <> (SELECT count(*) FROM friendship.requests r WHERE r.recipient = o.user_id AND r.state = 1)
+               OR groups <> (SELECT count(*) FROM friendship.groups g WHERE g.user_id = o.user_id)
+               OR blocks <> (SELECT count(*) FROM friendship.blocks b WHERE b.user_id = o.user_id)
+            """)
+        #expect(wrong.isEmpty)
+    }
+
     func befriend(_ one: Int64, _ other: Int64) async throws {
         _ = try await accept(request(one, other).id, by: other)
     }
@@ -56,13 +123,19 @@ struct World {
     }
 }
 
-func withFriendships(_ body: (World) async throws -> Void) async throws {
+func withFriendships(
+    _ settings: FriendshipSettings = .init(), mayAdd: @escaping FriendshipHandler.Consent = { _, _ in true },
+    _ body: (World) async throws -> Void
+) async throws {
     try await TestDatabase.with { database in
         let (ada, grace) = (try await database.makeUser("ada"), try await database.makeUser("grace"))
         let mary = try await database.makeUser("mary")
-        try await withServer([FriendshipHandler(postgres: database.client)]) { client in
+        let handler = FriendshipHandler(postgres: database.client, settings: settings, mayAdd: mayAdd)
+        try await withServer([handler]) { client in
             try await body(
-                World(friendships: .init(wrapping: client), database: database, ada: ada, grace: grace, mary: mary))
+                World(
+                    friendships: .init(wrapping: client), handler: handler, database: database, ada: ada, grace: grace,
+                    mary: mary))
         }
     }
 }

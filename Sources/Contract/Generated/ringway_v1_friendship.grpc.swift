@@ -72,6 +72,19 @@ public enum Ringway_V1_FriendshipService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "WithdrawFriendRequest" metadata.
+        public enum WithdrawFriendRequest: Sendable {
+            /// Request type for "WithdrawFriendRequest".
+            public typealias Input = Ringway_V1_WithdrawFriendRequestRequest
+            /// Response type for "WithdrawFriendRequest".
+            public typealias Output = Ringway_V1_FriendRequest
+            /// Descriptor for "WithdrawFriendRequest".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "WithdrawFriendRequest",
+                type: .unary
+            )
+        }
         /// Namespace for "ListFriends" metadata.
         public enum ListFriends: Sendable {
             /// Request type for "ListFriends".
@@ -85,6 +98,19 @@ public enum Ringway_V1_FriendshipService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "UpdateFriend" metadata.
+        public enum UpdateFriend: Sendable {
+            /// Request type for "UpdateFriend".
+            public typealias Input = Ringway_V1_UpdateFriendRequest
+            /// Response type for "UpdateFriend".
+            public typealias Output = Ringway_V1_Friend
+            /// Descriptor for "UpdateFriend".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "UpdateFriend",
+                type: .unary
+            )
+        }
         /// Namespace for "RemoveFriend" metadata.
         public enum RemoveFriend: Sendable {
             /// Request type for "RemoveFriend".
@@ -95,6 +121,123 @@ public enum Ringway_V1_FriendshipService: Sendable {
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
                 method: "RemoveFriend",
+                type: .unary
+            )
+        }
+        /// Namespace for "ListFriendGroups" metadata.
+        public enum ListFriendGroups: Sendable {
+            /// Request type for "ListFriendGroups".
+            public typealias Input = Ringway_V1_ListFriendGroupsRequest
+            /// Response type for "ListFriendGroups".
+            public typealias Output = Ringway_V1_ListFriendGroupsResponse
+            /// Descriptor for "ListFriendGroups".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "ListFriendGroups",
+                type: .unary
+            )
+        }
+        /// Namespace for "CreateFriendGroup" metadata.
+        public enum CreateFriendGroup: Sendable {
+            /// Request type for "CreateFriendGroup".
+            public typealias Input = Ringway_V1_CreateFriendGroupRequest
+            /// Response type for "CreateFriendGroup".
+            public typealias Output = Ringway_V1_FriendGroup
+            /// Descriptor for "CreateFriendGroup".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "CreateFriendGroup",
+                type: .unary
+            )
+        }
+        /// Namespace for "RenameFriendGroup" metadata.
+        public enum RenameFriendGroup: Sendable {
+            /// Request type for "RenameFriendGroup".
+            public typealias Input = Ringway_V1_RenameFriendGroupRequest
+            /// Response type for "RenameFriendGroup".
+            public typealias Output = Ringway_V1_FriendGroup
+            /// Descriptor for "RenameFriendGroup".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "RenameFriendGroup",
+                type: .unary
+            )
+        }
+        /// Namespace for "ReorderFriendGroups" metadata.
+        public enum ReorderFriendGroups: Sendable {
+            /// Request type for "ReorderFriendGroups".
+            public typealias Input = Ringway_V1_ReorderFriendGroupsRequest
+            /// Response type for "ReorderFriendGroups".
+            public typealias Output = Ringway_V1_ListFriendGroupsResponse
+            /// Descriptor for "ReorderFriendGroups".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "ReorderFriendGroups",
+                type: .unary
+            )
+        }
+        /// Namespace for "DeleteFriendGroup" metadata.
+        public enum DeleteFriendGroup: Sendable {
+            /// Request type for "DeleteFriendGroup".
+            public typealias Input = Ringway_V1_DeleteFriendGroupRequest
+            /// Response type for "DeleteFriendGroup".
+            public typealias Output = Ringway_V1_DeleteFriendGroupResponse
+            /// Descriptor for "DeleteFriendGroup".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "DeleteFriendGroup",
+                type: .unary
+            )
+        }
+        /// Namespace for "BlockUser" metadata.
+        public enum BlockUser: Sendable {
+            /// Request type for "BlockUser".
+            public typealias Input = Ringway_V1_BlockUserRequest
+            /// Response type for "BlockUser".
+            public typealias Output = Ringway_V1_Block
+            /// Descriptor for "BlockUser".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "BlockUser",
+                type: .unary
+            )
+        }
+        /// Namespace for "UnblockUser" metadata.
+        public enum UnblockUser: Sendable {
+            /// Request type for "UnblockUser".
+            public typealias Input = Ringway_V1_UnblockUserRequest
+            /// Response type for "UnblockUser".
+            public typealias Output = Ringway_V1_UnblockUserResponse
+            /// Descriptor for "UnblockUser".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "UnblockUser",
+                type: .unary
+            )
+        }
+        /// Namespace for "ListBlocks" metadata.
+        public enum ListBlocks: Sendable {
+            /// Request type for "ListBlocks".
+            public typealias Input = Ringway_V1_ListBlocksRequest
+            /// Response type for "ListBlocks".
+            public typealias Output = Ringway_V1_ListBlocksResponse
+            /// Descriptor for "ListBlocks".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "ListBlocks",
+                type: .unary
+            )
+        }
+        /// Namespace for "ListRelationChanges" metadata.
+        public enum ListRelationChanges: Sendable {
+            /// Request type for "ListRelationChanges".
+            public typealias Input = Ringway_V1_ListRelationChangesRequest
+            /// Response type for "ListRelationChanges".
+            public typealias Output = Ringway_V1_ListRelationChangesResponse
+            /// Descriptor for "ListRelationChanges".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
+                method: "ListRelationChanges",
                 type: .unary
             )
         }
@@ -130,8 +273,19 @@ public enum Ringway_V1_FriendshipService: Sendable {
             ListFriendRequests.descriptor,
             AcceptFriendRequest.descriptor,
             RejectFriendRequest.descriptor,
+            WithdrawFriendRequest.descriptor,
             ListFriends.descriptor,
+            UpdateFriend.descriptor,
             RemoveFriend.descriptor,
+            ListFriendGroups.descriptor,
+            CreateFriendGroup.descriptor,
+            RenameFriendGroup.descriptor,
+            ReorderFriendGroups.descriptor,
+            DeleteFriendGroup.descriptor,
+            BlockUser.descriptor,
+            UnblockUser.descriptor,
+            ListBlocks.descriptor,
+            ListRelationChanges.descriptor,
             FilterFriends.descriptor,
             GetRelations.descriptor
         ]
@@ -162,8 +316,11 @@ extension Ringway_V1_FriendshipService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Who may write to whom. Every change appears as a friend event in both users' logs, in the transaction that
-    /// > makes it.
+    /// > Who are friends, in which groups, who asked whom, and who wants nothing to do with whom. Every change appears as a
+    /// > friend event, in the transaction that makes it: in both users' logs where both may know, else in the actor's alone.
+    /// > 
+    /// > To somebody whom a user has blocked, or who may not add them, that user does not exist: the answers are those for an
+    /// > id that nobody has.
     public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "RequestFriend" method.
         ///
@@ -171,7 +328,8 @@ extension Ringway_V1_FriendshipService {
         /// >
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
-        /// > ALREADY_EXISTS: they are friends.
+        /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_RequestFriendRequest` messages.
@@ -207,7 +365,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
+        /// > the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_AcceptFriendRequestRequest` messages.
@@ -235,6 +394,24 @@ extension Ringway_V1_FriendshipService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FriendRequest>
 
+        /// Handle the "WithdrawFriendRequest" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes a request back. NOT_FOUND: no pending request of that id that the caller has sent.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_WithdrawFriendRequestRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_FriendRequest` messages.
+        func withdrawFriendRequest(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_WithdrawFriendRequestRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FriendRequest>
+
         /// Handle the "ListFriends" method.
         ///
         /// > Source IDL Documentation:
@@ -253,6 +430,25 @@ extension Ringway_V1_FriendshipService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListFriendsResponse>
 
+        /// Handle the "UpdateFriend" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Puts a friend into one of the caller's groups, or gives them a remark name, or both. The friend is not told.
+        /// > NOT_FOUND: no friend of the caller, or no group of that id.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_UpdateFriendRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_Friend` messages.
+        func updateFriend(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_UpdateFriendRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Friend>
+
         /// Handle the "RemoveFriend" method.
         ///
         /// > Source IDL Documentation:
@@ -270,6 +466,173 @@ extension Ringway_V1_FriendshipService {
             request: GRPCCore.StreamingServerRequest<Ringway_V1_RemoveFriendRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_RemoveFriendResponse>
+
+        /// Handle the "ListFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's friend groups, in the caller's order. They are few: there are no pages.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ListFriendGroupsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ListFriendGroupsResponse` messages.
+        func listFriendGroups(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ListFriendGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListFriendGroupsResponse>
+
+        /// Handle the "CreateFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_CreateFriendGroupRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_FriendGroup` messages.
+        func createFriendGroup(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_CreateFriendGroupRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FriendGroup>
+
+        /// Handle the "RenameFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_RenameFriendGroupRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_FriendGroup` messages.
+        func renameFriendGroup(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_RenameFriendGroupRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FriendGroup>
+
+        /// Handle the "ReorderFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ReorderFriendGroupsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ListFriendGroupsResponse` messages.
+        func reorderFriendGroups(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ReorderFriendGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListFriendGroupsResponse>
+
+        /// Handle the "DeleteFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_DeleteFriendGroupRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_DeleteFriendGroupResponse` messages.
+        func deleteFriendGroup(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_DeleteFriendGroupRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_DeleteFriendGroupResponse>
+
+        /// Handle the "BlockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends whatever is between the two and keeps the other from the caller: a friendship is removed, a pending request is
+        /// > withdrawn or rejected. The other learns no more than that. Any id can be blocked, so that the answer tells nothing
+        /// > of whether it exists. A repeated block returns the first. INVALID_ARGUMENT: oneself. RESOURCE_EXHAUSTED: as many
+        /// > blocks as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_BlockUserRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_Block` messages.
+        func blockUser(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_BlockUserRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Block>
+
+        /// Handle the "UnblockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_UnblockUserRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_UnblockUserResponse` messages.
+        func unblockUser(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_UnblockUserRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_UnblockUserResponse>
+
+        /// Handle the "ListBlocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Whom the caller has blocked, in the order of their user ids.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ListBlocksRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ListBlocksResponse` messages.
+        func listBlocks(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ListBlocksRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListBlocksResponse>
+
+        /// Handle the "ListRelationChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What has changed in the caller's friends, groups, blocks and pending requests since a version that an earlier answer
+        /// > told; 0: everything there is. OUT_OF_RANGE: since_version is ahead of the newest.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ListRelationChangesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ListRelationChangesResponse` messages.
+        func listRelationChanges(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ListRelationChangesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListRelationChangesResponse>
 
         /// Handle the "FilterFriends" method.
         ///
@@ -320,8 +683,11 @@ extension Ringway_V1_FriendshipService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Who may write to whom. Every change appears as a friend event in both users' logs, in the transaction that
-    /// > makes it.
+    /// > Who are friends, in which groups, who asked whom, and who wants nothing to do with whom. Every change appears as a
+    /// > friend event, in the transaction that makes it: in both users' logs where both may know, else in the actor's alone.
+    /// > 
+    /// > To somebody whom a user has blocked, or who may not add them, that user does not exist: the answers are those for an
+    /// > id that nobody has.
     public protocol ServiceProtocol: Ringway_V1_FriendshipService.StreamingServiceProtocol {
         /// Handle the "RequestFriend" method.
         ///
@@ -329,7 +695,8 @@ extension Ringway_V1_FriendshipService {
         /// >
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
-        /// > ALREADY_EXISTS: they are friends.
+        /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RequestFriendRequest` message.
@@ -365,7 +732,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
+        /// > the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -393,6 +761,24 @@ extension Ringway_V1_FriendshipService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FriendRequest>
 
+        /// Handle the "WithdrawFriendRequest" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes a request back. NOT_FOUND: no pending request of that id that the caller has sent.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_WithdrawFriendRequestRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_FriendRequest` message.
+        func withdrawFriendRequest(
+            request: GRPCCore.ServerRequest<Ringway_V1_WithdrawFriendRequestRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FriendRequest>
+
         /// Handle the "ListFriends" method.
         ///
         /// > Source IDL Documentation:
@@ -411,6 +797,25 @@ extension Ringway_V1_FriendshipService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListFriendsResponse>
 
+        /// Handle the "UpdateFriend" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Puts a friend into one of the caller's groups, or gives them a remark name, or both. The friend is not told.
+        /// > NOT_FOUND: no friend of the caller, or no group of that id.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_UpdateFriendRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_Friend` message.
+        func updateFriend(
+            request: GRPCCore.ServerRequest<Ringway_V1_UpdateFriendRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Friend>
+
         /// Handle the "RemoveFriend" method.
         ///
         /// > Source IDL Documentation:
@@ -428,6 +833,173 @@ extension Ringway_V1_FriendshipService {
             request: GRPCCore.ServerRequest<Ringway_V1_RemoveFriendRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_RemoveFriendResponse>
+
+        /// Handle the "ListFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's friend groups, in the caller's order. They are few: there are no pages.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListFriendGroupsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ListFriendGroupsResponse` message.
+        func listFriendGroups(
+            request: GRPCCore.ServerRequest<Ringway_V1_ListFriendGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListFriendGroupsResponse>
+
+        /// Handle the "CreateFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_CreateFriendGroupRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_FriendGroup` message.
+        func createFriendGroup(
+            request: GRPCCore.ServerRequest<Ringway_V1_CreateFriendGroupRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FriendGroup>
+
+        /// Handle the "RenameFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RenameFriendGroupRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_FriendGroup` message.
+        func renameFriendGroup(
+            request: GRPCCore.ServerRequest<Ringway_V1_RenameFriendGroupRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FriendGroup>
+
+        /// Handle the "ReorderFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ReorderFriendGroupsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ListFriendGroupsResponse` message.
+        func reorderFriendGroups(
+            request: GRPCCore.ServerRequest<Ringway_V1_ReorderFriendGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListFriendGroupsResponse>
+
+        /// Handle the "DeleteFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_DeleteFriendGroupRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_DeleteFriendGroupResponse` message.
+        func deleteFriendGroup(
+            request: GRPCCore.ServerRequest<Ringway_V1_DeleteFriendGroupRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_DeleteFriendGroupResponse>
+
+        /// Handle the "BlockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends whatever is between the two and keeps the other from the caller: a friendship is removed, a pending request is
+        /// > withdrawn or rejected. The other learns no more than that. Any id can be blocked, so that the answer tells nothing
+        /// > of whether it exists. A repeated block returns the first. INVALID_ARGUMENT: oneself. RESOURCE_EXHAUSTED: as many
+        /// > blocks as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_BlockUserRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_Block` message.
+        func blockUser(
+            request: GRPCCore.ServerRequest<Ringway_V1_BlockUserRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Block>
+
+        /// Handle the "UnblockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_UnblockUserRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_UnblockUserResponse` message.
+        func unblockUser(
+            request: GRPCCore.ServerRequest<Ringway_V1_UnblockUserRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_UnblockUserResponse>
+
+        /// Handle the "ListBlocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Whom the caller has blocked, in the order of their user ids.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListBlocksRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ListBlocksResponse` message.
+        func listBlocks(
+            request: GRPCCore.ServerRequest<Ringway_V1_ListBlocksRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListBlocksResponse>
+
+        /// Handle the "ListRelationChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What has changed in the caller's friends, groups, blocks and pending requests since a version that an earlier answer
+        /// > told; 0: everything there is. OUT_OF_RANGE: since_version is ahead of the newest.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListRelationChangesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ListRelationChangesResponse` message.
+        func listRelationChanges(
+            request: GRPCCore.ServerRequest<Ringway_V1_ListRelationChangesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListRelationChangesResponse>
 
         /// Handle the "FilterFriends" method.
         ///
@@ -476,8 +1048,11 @@ extension Ringway_V1_FriendshipService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Who may write to whom. Every change appears as a friend event in both users' logs, in the transaction that
-    /// > makes it.
+    /// > Who are friends, in which groups, who asked whom, and who wants nothing to do with whom. Every change appears as a
+    /// > friend event, in the transaction that makes it: in both users' logs where both may know, else in the actor's alone.
+    /// > 
+    /// > To somebody whom a user has blocked, or who may not add them, that user does not exist: the answers are those for an
+    /// > id that nobody has.
     public protocol SimpleServiceProtocol: Ringway_V1_FriendshipService.ServiceProtocol {
         /// Handle the "RequestFriend" method.
         ///
@@ -485,7 +1060,8 @@ extension Ringway_V1_FriendshipService {
         /// >
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
-        /// > ALREADY_EXISTS: they are friends.
+        /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_RequestFriendRequest` message.
@@ -521,7 +1097,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
+        /// > the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -549,6 +1126,24 @@ extension Ringway_V1_FriendshipService {
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_FriendRequest
 
+        /// Handle the "WithdrawFriendRequest" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes a request back. NOT_FOUND: no pending request of that id that the caller has sent.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_WithdrawFriendRequestRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_FriendRequest` to respond with.
+        func withdrawFriendRequest(
+            request: Ringway_V1_WithdrawFriendRequestRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_FriendRequest
+
         /// Handle the "ListFriends" method.
         ///
         /// > Source IDL Documentation:
@@ -567,6 +1162,25 @@ extension Ringway_V1_FriendshipService {
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_ListFriendsResponse
 
+        /// Handle the "UpdateFriend" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Puts a friend into one of the caller's groups, or gives them a remark name, or both. The friend is not told.
+        /// > NOT_FOUND: no friend of the caller, or no group of that id.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_UpdateFriendRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_Friend` to respond with.
+        func updateFriend(
+            request: Ringway_V1_UpdateFriendRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_Friend
+
         /// Handle the "RemoveFriend" method.
         ///
         /// > Source IDL Documentation:
@@ -584,6 +1198,173 @@ extension Ringway_V1_FriendshipService {
             request: Ringway_V1_RemoveFriendRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_RemoveFriendResponse
+
+        /// Handle the "ListFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's friend groups, in the caller's order. They are few: there are no pages.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ListFriendGroupsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ListFriendGroupsResponse` to respond with.
+        func listFriendGroups(
+            request: Ringway_V1_ListFriendGroupsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ListFriendGroupsResponse
+
+        /// Handle the "CreateFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_CreateFriendGroupRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_FriendGroup` to respond with.
+        func createFriendGroup(
+            request: Ringway_V1_CreateFriendGroupRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_FriendGroup
+
+        /// Handle the "RenameFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_RenameFriendGroupRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_FriendGroup` to respond with.
+        func renameFriendGroup(
+            request: Ringway_V1_RenameFriendGroupRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_FriendGroup
+
+        /// Handle the "ReorderFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ReorderFriendGroupsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ListFriendGroupsResponse` to respond with.
+        func reorderFriendGroups(
+            request: Ringway_V1_ReorderFriendGroupsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ListFriendGroupsResponse
+
+        /// Handle the "DeleteFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_DeleteFriendGroupRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_DeleteFriendGroupResponse` to respond with.
+        func deleteFriendGroup(
+            request: Ringway_V1_DeleteFriendGroupRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_DeleteFriendGroupResponse
+
+        /// Handle the "BlockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends whatever is between the two and keeps the other from the caller: a friendship is removed, a pending request is
+        /// > withdrawn or rejected. The other learns no more than that. Any id can be blocked, so that the answer tells nothing
+        /// > of whether it exists. A repeated block returns the first. INVALID_ARGUMENT: oneself. RESOURCE_EXHAUSTED: as many
+        /// > blocks as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_BlockUserRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_Block` to respond with.
+        func blockUser(
+            request: Ringway_V1_BlockUserRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_Block
+
+        /// Handle the "UnblockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_UnblockUserRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_UnblockUserResponse` to respond with.
+        func unblockUser(
+            request: Ringway_V1_UnblockUserRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_UnblockUserResponse
+
+        /// Handle the "ListBlocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Whom the caller has blocked, in the order of their user ids.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ListBlocksRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ListBlocksResponse` to respond with.
+        func listBlocks(
+            request: Ringway_V1_ListBlocksRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ListBlocksResponse
+
+        /// Handle the "ListRelationChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What has changed in the caller's friends, groups, blocks and pending requests since a version that an earlier answer
+        /// > told; 0: everything there is. OUT_OF_RANGE: since_version is ahead of the newest.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ListRelationChangesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ListRelationChangesResponse` to respond with.
+        func listRelationChanges(
+            request: Ringway_V1_ListRelationChangesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ListRelationChangesResponse
 
         /// Handle the "FilterFriends" method.
         ///
@@ -674,6 +1455,17 @@ extension Ringway_V1_FriendshipService.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.WithdrawFriendRequest.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_WithdrawFriendRequestRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_FriendRequest>(),
+            handler: { request, context in
+                try await self.withdrawFriendRequest(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Ringway_V1_FriendshipService.Method.ListFriends.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListFriendsRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListFriendsResponse>(),
@@ -685,11 +1477,121 @@ extension Ringway_V1_FriendshipService.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.UpdateFriend.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_UpdateFriendRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_Friend>(),
+            handler: { request, context in
+                try await self.updateFriend(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Ringway_V1_FriendshipService.Method.RemoveFriend.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_RemoveFriendRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_RemoveFriendResponse>(),
             handler: { request, context in
                 try await self.removeFriend(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.ListFriendGroups.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListFriendGroupsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListFriendGroupsResponse>(),
+            handler: { request, context in
+                try await self.listFriendGroups(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.CreateFriendGroup.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_CreateFriendGroupRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_FriendGroup>(),
+            handler: { request, context in
+                try await self.createFriendGroup(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.RenameFriendGroup.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_RenameFriendGroupRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_FriendGroup>(),
+            handler: { request, context in
+                try await self.renameFriendGroup(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.ReorderFriendGroups.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ReorderFriendGroupsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListFriendGroupsResponse>(),
+            handler: { request, context in
+                try await self.reorderFriendGroups(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.DeleteFriendGroup.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_DeleteFriendGroupRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_DeleteFriendGroupResponse>(),
+            handler: { request, context in
+                try await self.deleteFriendGroup(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.BlockUser.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_BlockUserRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_Block>(),
+            handler: { request, context in
+                try await self.blockUser(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.UnblockUser.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_UnblockUserRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_UnblockUserResponse>(),
+            handler: { request, context in
+                try await self.unblockUser(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.ListBlocks.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListBlocksRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListBlocksResponse>(),
+            handler: { request, context in
+                try await self.listBlocks(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_FriendshipService.Method.ListRelationChanges.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListRelationChangesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListRelationChangesResponse>(),
+            handler: { request, context in
+                try await self.listRelationChanges(
                     request: request,
                     context: context
                 )
@@ -767,6 +1669,17 @@ extension Ringway_V1_FriendshipService.ServiceProtocol {
         return GRPCCore.StreamingServerResponse(single: response)
     }
 
+    public func withdrawFriendRequest(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_WithdrawFriendRequestRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FriendRequest> {
+        let response = try await self.withdrawFriendRequest(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
     public func listFriends(
         request: GRPCCore.StreamingServerRequest<Ringway_V1_ListFriendsRequest>,
         context: GRPCCore.ServerContext
@@ -778,11 +1691,121 @@ extension Ringway_V1_FriendshipService.ServiceProtocol {
         return GRPCCore.StreamingServerResponse(single: response)
     }
 
+    public func updateFriend(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_UpdateFriendRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Friend> {
+        let response = try await self.updateFriend(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
     public func removeFriend(
         request: GRPCCore.StreamingServerRequest<Ringway_V1_RemoveFriendRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_RemoveFriendResponse> {
         let response = try await self.removeFriend(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listFriendGroups(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ListFriendGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListFriendGroupsResponse> {
+        let response = try await self.listFriendGroups(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func createFriendGroup(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_CreateFriendGroupRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FriendGroup> {
+        let response = try await self.createFriendGroup(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func renameFriendGroup(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_RenameFriendGroupRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FriendGroup> {
+        let response = try await self.renameFriendGroup(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func reorderFriendGroups(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ReorderFriendGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListFriendGroupsResponse> {
+        let response = try await self.reorderFriendGroups(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func deleteFriendGroup(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_DeleteFriendGroupRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_DeleteFriendGroupResponse> {
+        let response = try await self.deleteFriendGroup(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func blockUser(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_BlockUserRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Block> {
+        let response = try await self.blockUser(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func unblockUser(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_UnblockUserRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_UnblockUserResponse> {
+        let response = try await self.unblockUser(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listBlocks(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ListBlocksRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListBlocksResponse> {
+        let response = try await self.listBlocks(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listRelationChanges(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ListRelationChangesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListRelationChangesResponse> {
+        let response = try await self.listRelationChanges(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -867,6 +1890,19 @@ extension Ringway_V1_FriendshipService.SimpleServiceProtocol {
         )
     }
 
+    public func withdrawFriendRequest(
+        request: GRPCCore.ServerRequest<Ringway_V1_WithdrawFriendRequestRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FriendRequest> {
+        return GRPCCore.ServerResponse<Ringway_V1_FriendRequest>(
+            message: try await self.withdrawFriendRequest(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
     public func listFriends(
         request: GRPCCore.ServerRequest<Ringway_V1_ListFriendsRequest>,
         context: GRPCCore.ServerContext
@@ -880,12 +1916,142 @@ extension Ringway_V1_FriendshipService.SimpleServiceProtocol {
         )
     }
 
+    public func updateFriend(
+        request: GRPCCore.ServerRequest<Ringway_V1_UpdateFriendRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Friend> {
+        return GRPCCore.ServerResponse<Ringway_V1_Friend>(
+            message: try await self.updateFriend(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
     public func removeFriend(
         request: GRPCCore.ServerRequest<Ringway_V1_RemoveFriendRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<Ringway_V1_RemoveFriendResponse> {
         return GRPCCore.ServerResponse<Ringway_V1_RemoveFriendResponse>(
             message: try await self.removeFriend(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listFriendGroups(
+        request: GRPCCore.ServerRequest<Ringway_V1_ListFriendGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListFriendGroupsResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ListFriendGroupsResponse>(
+            message: try await self.listFriendGroups(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func createFriendGroup(
+        request: GRPCCore.ServerRequest<Ringway_V1_CreateFriendGroupRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FriendGroup> {
+        return GRPCCore.ServerResponse<Ringway_V1_FriendGroup>(
+            message: try await self.createFriendGroup(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func renameFriendGroup(
+        request: GRPCCore.ServerRequest<Ringway_V1_RenameFriendGroupRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FriendGroup> {
+        return GRPCCore.ServerResponse<Ringway_V1_FriendGroup>(
+            message: try await self.renameFriendGroup(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func reorderFriendGroups(
+        request: GRPCCore.ServerRequest<Ringway_V1_ReorderFriendGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListFriendGroupsResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ListFriendGroupsResponse>(
+            message: try await self.reorderFriendGroups(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func deleteFriendGroup(
+        request: GRPCCore.ServerRequest<Ringway_V1_DeleteFriendGroupRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_DeleteFriendGroupResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_DeleteFriendGroupResponse>(
+            message: try await self.deleteFriendGroup(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func blockUser(
+        request: GRPCCore.ServerRequest<Ringway_V1_BlockUserRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Block> {
+        return GRPCCore.ServerResponse<Ringway_V1_Block>(
+            message: try await self.blockUser(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func unblockUser(
+        request: GRPCCore.ServerRequest<Ringway_V1_UnblockUserRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_UnblockUserResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_UnblockUserResponse>(
+            message: try await self.unblockUser(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listBlocks(
+        request: GRPCCore.ServerRequest<Ringway_V1_ListBlocksRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListBlocksResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ListBlocksResponse>(
+            message: try await self.listBlocks(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listRelationChanges(
+        request: GRPCCore.ServerRequest<Ringway_V1_ListRelationChangesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListRelationChangesResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ListRelationChangesResponse>(
+            message: try await self.listRelationChanges(
                 request: request.message,
                 context: context
             ),
@@ -931,8 +2097,11 @@ extension Ringway_V1_FriendshipService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Who may write to whom. Every change appears as a friend event in both users' logs, in the transaction that
-    /// > makes it.
+    /// > Who are friends, in which groups, who asked whom, and who wants nothing to do with whom. Every change appears as a
+    /// > friend event, in the transaction that makes it: in both users' logs where both may know, else in the actor's alone.
+    /// > 
+    /// > To somebody whom a user has blocked, or who may not add them, that user does not exist: the answers are those for an
+    /// > id that nobody has.
     public protocol ClientProtocol: Sendable {
         /// Call the "RequestFriend" method.
         ///
@@ -940,7 +2109,8 @@ extension Ringway_V1_FriendshipService {
         /// >
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
-        /// > ALREADY_EXISTS: they are friends.
+        /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RequestFriendRequest` message.
@@ -986,7 +2156,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
+        /// > the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -1024,6 +2195,29 @@ extension Ringway_V1_FriendshipService {
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendRequest>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
+        /// Call the "WithdrawFriendRequest" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes a request back. NOT_FOUND: no pending request of that id that the caller has sent.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_WithdrawFriendRequestRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_WithdrawFriendRequestRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_FriendRequest` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func withdrawFriendRequest<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_WithdrawFriendRequestRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_WithdrawFriendRequestRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FriendRequest>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendRequest>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
         /// Call the "ListFriends" method.
         ///
         /// > Source IDL Documentation:
@@ -1047,6 +2241,30 @@ extension Ringway_V1_FriendshipService {
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListFriendsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
+        /// Call the "UpdateFriend" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Puts a friend into one of the caller's groups, or gives them a remark name, or both. The friend is not told.
+        /// > NOT_FOUND: no friend of the caller, or no group of that id.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_UpdateFriendRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_UpdateFriendRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Friend` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func updateFriend<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_UpdateFriendRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_UpdateFriendRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Friend>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Friend>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
         /// Call the "RemoveFriend" method.
         ///
         /// > Source IDL Documentation:
@@ -1068,6 +2286,218 @@ extension Ringway_V1_FriendshipService {
             deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_RemoveFriendResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_RemoveFriendResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's friend groups, in the caller's order. They are few: there are no pages.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListFriendGroupsRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListFriendGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListFriendGroupsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listFriendGroups<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListFriendGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListFriendGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListFriendGroupsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListFriendGroupsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "CreateFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_CreateFriendGroupRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_CreateFriendGroupRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_FriendGroup` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func createFriendGroup<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_CreateFriendGroupRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_CreateFriendGroupRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FriendGroup>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendGroup>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "RenameFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RenameFriendGroupRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RenameFriendGroupRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_FriendGroup` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func renameFriendGroup<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RenameFriendGroupRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RenameFriendGroupRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FriendGroup>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendGroup>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ReorderFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ReorderFriendGroupsRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ReorderFriendGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListFriendGroupsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func reorderFriendGroups<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ReorderFriendGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ReorderFriendGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListFriendGroupsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListFriendGroupsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "DeleteFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_DeleteFriendGroupRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_DeleteFriendGroupRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_DeleteFriendGroupResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func deleteFriendGroup<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_DeleteFriendGroupRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_DeleteFriendGroupRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_DeleteFriendGroupResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeleteFriendGroupResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "BlockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends whatever is between the two and keeps the other from the caller: a friendship is removed, a pending request is
+        /// > withdrawn or rejected. The other learns no more than that. Any id can be blocked, so that the answer tells nothing
+        /// > of whether it exists. A repeated block returns the first. INVALID_ARGUMENT: oneself. RESOURCE_EXHAUSTED: as many
+        /// > blocks as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_BlockUserRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_BlockUserRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Block` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func blockUser<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_BlockUserRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_BlockUserRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Block>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Block>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "UnblockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_UnblockUserRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_UnblockUserRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_UnblockUserResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func unblockUser<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_UnblockUserRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_UnblockUserRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_UnblockUserResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_UnblockUserResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListBlocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Whom the caller has blocked, in the order of their user ids.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListBlocksRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListBlocksRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListBlocksResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listBlocks<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListBlocksRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListBlocksRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListBlocksResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListBlocksResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListRelationChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What has changed in the caller's friends, groups, blocks and pending requests since a version that an earlier answer
+        /// > told; 0: everything there is. OUT_OF_RANGE: since_version is ahead of the newest.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListRelationChangesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListRelationChangesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListRelationChangesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listRelationChanges<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListRelationChangesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListRelationChangesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListRelationChangesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRelationChangesResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "FilterFriends" method.
@@ -1127,8 +2557,11 @@ extension Ringway_V1_FriendshipService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Who may write to whom. Every change appears as a friend event in both users' logs, in the transaction that
-    /// > makes it.
+    /// > Who are friends, in which groups, who asked whom, and who wants nothing to do with whom. Every change appears as a
+    /// > friend event, in the transaction that makes it: in both users' logs where both may know, else in the actor's alone.
+    /// > 
+    /// > To somebody whom a user has blocked, or who may not add them, that user does not exist: the answers are those for an
+    /// > id that nobody has.
     public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
@@ -1146,7 +2579,8 @@ extension Ringway_V1_FriendshipService {
         /// >
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
-        /// > ALREADY_EXISTS: they are friends.
+        /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RequestFriendRequest` message.
@@ -1214,7 +2648,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
+        /// > the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -1274,6 +2709,40 @@ extension Ringway_V1_FriendshipService {
             )
         }
 
+        /// Call the "WithdrawFriendRequest" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes a request back. NOT_FOUND: no pending request of that id that the caller has sent.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_WithdrawFriendRequestRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_WithdrawFriendRequestRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_FriendRequest` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func withdrawFriendRequest<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_WithdrawFriendRequestRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_WithdrawFriendRequestRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FriendRequest>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendRequest>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.WithdrawFriendRequest.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "ListFriends" method.
         ///
         /// > Source IDL Documentation:
@@ -1308,6 +2777,41 @@ extension Ringway_V1_FriendshipService {
             )
         }
 
+        /// Call the "UpdateFriend" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Puts a friend into one of the caller's groups, or gives them a remark name, or both. The friend is not told.
+        /// > NOT_FOUND: no friend of the caller, or no group of that id.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_UpdateFriendRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_UpdateFriendRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Friend` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func updateFriend<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_UpdateFriendRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_UpdateFriendRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Friend>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Friend>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.UpdateFriend.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "RemoveFriend" method.
         ///
         /// > Source IDL Documentation:
@@ -1335,6 +2839,317 @@ extension Ringway_V1_FriendshipService {
             try await self.client.unary(
                 request: request,
                 descriptor: Ringway_V1_FriendshipService.Method.RemoveFriend.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's friend groups, in the caller's order. They are few: there are no pages.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListFriendGroupsRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListFriendGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListFriendGroupsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listFriendGroups<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListFriendGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListFriendGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListFriendGroupsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListFriendGroupsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.ListFriendGroups.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "CreateFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_CreateFriendGroupRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_CreateFriendGroupRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_FriendGroup` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func createFriendGroup<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_CreateFriendGroupRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_CreateFriendGroupRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FriendGroup>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendGroup>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.CreateFriendGroup.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "RenameFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RenameFriendGroupRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RenameFriendGroupRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_FriendGroup` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func renameFriendGroup<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RenameFriendGroupRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RenameFriendGroupRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FriendGroup>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendGroup>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.RenameFriendGroup.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ReorderFriendGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ReorderFriendGroupsRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ReorderFriendGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListFriendGroupsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func reorderFriendGroups<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ReorderFriendGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ReorderFriendGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListFriendGroupsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListFriendGroupsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.ReorderFriendGroups.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "DeleteFriendGroup" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_DeleteFriendGroupRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_DeleteFriendGroupRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_DeleteFriendGroupResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func deleteFriendGroup<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_DeleteFriendGroupRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_DeleteFriendGroupRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_DeleteFriendGroupResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeleteFriendGroupResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.DeleteFriendGroup.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "BlockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends whatever is between the two and keeps the other from the caller: a friendship is removed, a pending request is
+        /// > withdrawn or rejected. The other learns no more than that. Any id can be blocked, so that the answer tells nothing
+        /// > of whether it exists. A repeated block returns the first. INVALID_ARGUMENT: oneself. RESOURCE_EXHAUSTED: as many
+        /// > blocks as are allowed.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_BlockUserRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_BlockUserRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Block` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func blockUser<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_BlockUserRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_BlockUserRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Block>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Block>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.BlockUser.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "UnblockUser" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_UnblockUserRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_UnblockUserRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_UnblockUserResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func unblockUser<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_UnblockUserRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_UnblockUserRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_UnblockUserResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_UnblockUserResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.UnblockUser.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListBlocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Whom the caller has blocked, in the order of their user ids.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListBlocksRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListBlocksRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListBlocksResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listBlocks<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListBlocksRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListBlocksRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListBlocksResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListBlocksResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.ListBlocks.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListRelationChanges" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What has changed in the caller's friends, groups, blocks and pending requests since a version that an earlier answer
+        /// > told; 0: everything there is. OUT_OF_RANGE: since_version is ahead of the newest.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListRelationChangesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListRelationChangesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListRelationChangesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listRelationChanges<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListRelationChangesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListRelationChangesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListRelationChangesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRelationChangesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_FriendshipService.Method.ListRelationChanges.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -1423,7 +3238,8 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     /// >
     /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
     /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
-    /// > ALREADY_EXISTS: they are friends.
+    /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
+    /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_RequestFriendRequest` message.
@@ -1481,7 +3297,8 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no pending request of that id that was sent to the caller.
+    /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
+    /// > the two has as many friends as are allowed.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -1531,6 +3348,35 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
         )
     }
 
+    /// Call the "WithdrawFriendRequest" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Takes a request back. NOT_FOUND: no pending request of that id that the caller has sent.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_WithdrawFriendRequestRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func withdrawFriendRequest<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_WithdrawFriendRequestRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendRequest>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.withdrawFriendRequest(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_WithdrawFriendRequestRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_FriendRequest>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "ListFriends" method.
     ///
     /// > Source IDL Documentation:
@@ -1560,6 +3406,36 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
         )
     }
 
+    /// Call the "UpdateFriend" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Puts a friend into one of the caller's groups, or gives them a remark name, or both. The friend is not told.
+    /// > NOT_FOUND: no friend of the caller, or no group of that id.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_UpdateFriendRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func updateFriend<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_UpdateFriendRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Friend>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.updateFriend(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_UpdateFriendRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_Friend>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "RemoveFriend" method.
     ///
     /// > Source IDL Documentation:
@@ -1584,6 +3460,272 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_RemoveFriendRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_RemoveFriendResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListFriendGroups" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The caller's friend groups, in the caller's order. They are few: there are no pages.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ListFriendGroupsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listFriendGroups<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ListFriendGroupsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListFriendGroupsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listFriendGroups(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListFriendGroupsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListFriendGroupsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CreateFriendGroup" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+    /// > as are allowed.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_CreateFriendGroupRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func createFriendGroup<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_CreateFriendGroupRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendGroup>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.createFriendGroup(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_CreateFriendGroupRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_FriendGroup>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RenameFriendGroup" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_RenameFriendGroupRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func renameFriendGroup<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_RenameFriendGroupRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendGroup>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.renameFriendGroup(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_RenameFriendGroupRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_FriendGroup>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ReorderFriendGroups" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ReorderFriendGroupsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func reorderFriendGroups<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ReorderFriendGroupsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListFriendGroupsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.reorderFriendGroups(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ReorderFriendGroupsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListFriendGroupsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DeleteFriendGroup" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_DeleteFriendGroupRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func deleteFriendGroup<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_DeleteFriendGroupRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeleteFriendGroupResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.deleteFriendGroup(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_DeleteFriendGroupRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_DeleteFriendGroupResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "BlockUser" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Ends whatever is between the two and keeps the other from the caller: a friendship is removed, a pending request is
+    /// > withdrawn or rejected. The other learns no more than that. Any id can be blocked, so that the answer tells nothing
+    /// > of whether it exists. A repeated block returns the first. INVALID_ARGUMENT: oneself. RESOURCE_EXHAUSTED: as many
+    /// > blocks as are allowed.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_BlockUserRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func blockUser<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_BlockUserRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Block>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.blockUser(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_BlockUserRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_Block>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "UnblockUser" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_UnblockUserRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func unblockUser<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_UnblockUserRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_UnblockUserResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.unblockUser(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_UnblockUserRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_UnblockUserResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListBlocks" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Whom the caller has blocked, in the order of their user ids.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ListBlocksRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listBlocks<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ListBlocksRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListBlocksResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listBlocks(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListBlocksRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListBlocksResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListRelationChanges" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What has changed in the caller's friends, groups, blocks and pending requests since a version that an earlier answer
+    /// > told; 0: everything there is. OUT_OF_RANGE: since_version is ahead of the newest.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ListRelationChangesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listRelationChanges<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ListRelationChangesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRelationChangesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listRelationChanges(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListRelationChangesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListRelationChangesResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1659,7 +3801,8 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     /// >
     /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
     /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
-    /// > ALREADY_EXISTS: they are friends.
+    /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
+    /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1725,7 +3868,8 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no pending request of that id that was sent to the caller.
+    /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
+    /// > the two has as many friends as are allowed.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1783,6 +3927,39 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
         )
     }
 
+    /// Call the "WithdrawFriendRequest" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Takes a request back. NOT_FOUND: no pending request of that id that the caller has sent.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func withdrawFriendRequest<Result>(
+        _ message: Ringway_V1_WithdrawFriendRequestRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendRequest>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_WithdrawFriendRequestRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.withdrawFriendRequest(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "ListFriends" method.
     ///
     /// > Source IDL Documentation:
@@ -1816,6 +3993,40 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
         )
     }
 
+    /// Call the "UpdateFriend" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Puts a friend into one of the caller's groups, or gives them a remark name, or both. The friend is not told.
+    /// > NOT_FOUND: no friend of the caller, or no group of that id.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func updateFriend<Result>(
+        _ message: Ringway_V1_UpdateFriendRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Friend>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_UpdateFriendRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.updateFriend(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "RemoveFriend" method.
     ///
     /// > Source IDL Documentation:
@@ -1843,6 +4054,308 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
             metadata: metadata
         )
         return try await self.removeFriend(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListFriendGroups" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The caller's friend groups, in the caller's order. They are few: there are no pages.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listFriendGroups<Result>(
+        _ message: Ringway_V1_ListFriendGroupsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListFriendGroupsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ListFriendGroupsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listFriendGroups(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CreateFriendGroup" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+    /// > as are allowed.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func createFriendGroup<Result>(
+        _ message: Ringway_V1_CreateFriendGroupRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendGroup>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_CreateFriendGroupRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.createFriendGroup(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RenameFriendGroup" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func renameFriendGroup<Result>(
+        _ message: Ringway_V1_RenameFriendGroupRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FriendGroup>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_RenameFriendGroupRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.renameFriendGroup(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ReorderFriendGroups" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func reorderFriendGroups<Result>(
+        _ message: Ringway_V1_ReorderFriendGroupsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListFriendGroupsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ReorderFriendGroupsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.reorderFriendGroups(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DeleteFriendGroup" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func deleteFriendGroup<Result>(
+        _ message: Ringway_V1_DeleteFriendGroupRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeleteFriendGroupResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_DeleteFriendGroupRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.deleteFriendGroup(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "BlockUser" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Ends whatever is between the two and keeps the other from the caller: a friendship is removed, a pending request is
+    /// > withdrawn or rejected. The other learns no more than that. Any id can be blocked, so that the answer tells nothing
+    /// > of whether it exists. A repeated block returns the first. INVALID_ARGUMENT: oneself. RESOURCE_EXHAUSTED: as many
+    /// > blocks as are allowed.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func blockUser<Result>(
+        _ message: Ringway_V1_BlockUserRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Block>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_BlockUserRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.blockUser(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "UnblockUser" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func unblockUser<Result>(
+        _ message: Ringway_V1_UnblockUserRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_UnblockUserResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_UnblockUserRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.unblockUser(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListBlocks" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Whom the caller has blocked, in the order of their user ids.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listBlocks<Result>(
+        _ message: Ringway_V1_ListBlocksRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListBlocksResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ListBlocksRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listBlocks(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListRelationChanges" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What has changed in the caller's friends, groups, blocks and pending requests since a version that an earlier answer
+    /// > told; 0: everything there is. OUT_OF_RANGE: since_version is ahead of the newest.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listRelationChanges<Result>(
+        _ message: Ringway_V1_ListRelationChangesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRelationChangesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ListRelationChangesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listRelationChanges(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -170,25 +170,47 @@ public nonisolated struct Ringway_V1_Body: Sendable {
   public init() {}
 }
 
-public nonisolated struct Ringway_V1_FriendEvent: Sendable {
+public nonisolated struct Ringway_V1_FriendEvent: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var change: Ringway_V1_FriendEvent.Change = .unspecified
+  public var change: Ringway_V1_FriendEvent.Change {
+    get {_storage._change}
+    set {_uniqueStorage()._change = newValue}
+  }
 
-  /// The other user.
-  public var userID: Int64 = 0
+  /// The other user; absent for GROUPS_CHANGED.
+  public var userID: Int64 {
+    get {_storage._userID}
+    set {_uniqueStorage()._userID = newValue}
+  }
 
-  /// The request; absent for REMOVED.
+  /// The request, for REQUESTED, ACCEPTED, REJECTED, WITHDRAWN and EXPIRED.
   public var request: Ringway_V1_FriendRequest {
-    get {_request ?? Ringway_V1_FriendRequest()}
-    set {_request = newValue}
+    get {_storage._request ?? Ringway_V1_FriendRequest()}
+    set {_uniqueStorage()._request = newValue}
   }
   /// Returns true if `request` has been explicitly set.
-  public var hasRequest: Bool {self._request != nil}
+  public var hasRequest: Bool {_storage._request != nil}
   /// Clears the value of `request`. Subsequent reads from it will return its default value.
-  public mutating func clearRequest() {self._request = nil}
+  public mutating func clearRequest() {_uniqueStorage()._request = nil}
+
+  /// The friend as it is now, for MOVED and REMARKED.
+  public var friend: Ringway_V1_Friend {
+    get {_storage._friend ?? Ringway_V1_Friend()}
+    set {_uniqueStorage()._friend = newValue}
+  }
+  /// Returns true if `friend` has been explicitly set.
+  public var hasFriend: Bool {_storage._friend != nil}
+  /// Clears the value of `friend`. Subsequent reads from it will return its default value.
+  public mutating func clearFriend() {_uniqueStorage()._friend = nil}
+
+  /// All groups in their order, for GROUPS_CHANGED.
+  public var groups: [Ringway_V1_FriendGroup] {
+    get {_storage._groups}
+    set {_uniqueStorage()._groups = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -199,6 +221,15 @@ public nonisolated struct Ringway_V1_FriendEvent: Sendable {
     case accepted // = 2
     case rejected // = 3
     case removed // = 4
+    case withdrawn // = 5
+    case expired // = 6
+
+    /// From here on only in the log of who did it.
+    case groupsChanged // = 7
+    case moved // = 8
+    case remarked // = 9
+    case blocked // = 10
+    case unblocked // = 11
     case UNRECOGNIZED(Int)
 
     public init() {
@@ -212,6 +243,13 @@ public nonisolated struct Ringway_V1_FriendEvent: Sendable {
       case 2: self = .accepted
       case 3: self = .rejected
       case 4: self = .removed
+      case 5: self = .withdrawn
+      case 6: self = .expired
+      case 7: self = .groupsChanged
+      case 8: self = .moved
+      case 9: self = .remarked
+      case 10: self = .blocked
+      case 11: self = .unblocked
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -223,6 +261,13 @@ public nonisolated struct Ringway_V1_FriendEvent: Sendable {
       case .accepted: return 2
       case .rejected: return 3
       case .removed: return 4
+      case .withdrawn: return 5
+      case .expired: return 6
+      case .groupsChanged: return 7
+      case .moved: return 8
+      case .remarked: return 9
+      case .blocked: return 10
+      case .unblocked: return 11
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -234,13 +279,20 @@ public nonisolated struct Ringway_V1_FriendEvent: Sendable {
       .accepted,
       .rejected,
       .removed,
+      .withdrawn,
+      .expired,
+      .groupsChanged,
+      .moved,
+      .remarked,
+      .blocked,
+      .unblocked,
     ]
 
   }
 
   public init() {}
 
-  fileprivate var _request: Ringway_V1_FriendRequest? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Ringway_V1_ProfileEvent: Sendable {
@@ -591,50 +643,104 @@ nonisolated extension Ringway_V1_Body: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Ringway_V1_FriendEvent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".FriendEvent"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}change\0\u{3}user_id\0\u{1}request\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}change\0\u{3}user_id\0\u{1}request\0\u{1}friend\0\u{1}groups\0")
+
+  fileprivate class _StorageClass {
+    var _change: Ringway_V1_FriendEvent.Change = .unspecified
+    var _userID: Int64 = 0
+    var _request: Ringway_V1_FriendRequest? = nil
+    var _friend: Ringway_V1_Friend? = nil
+    var _groups: [Ringway_V1_FriendGroup] = []
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _change = source._change
+      _userID = source._userID
+      _request = source._request
+      _friend = source._friend
+      _groups = source._groups
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularEnumField(value: &self.change) }()
-      case 2: try { try decoder.decodeSingularInt64Field(value: &self.userID) }()
-      case 3: try { try decoder.decodeSingularMessageField(value: &self._request) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularEnumField(value: &_storage._change) }()
+        case 2: try { try decoder.decodeSingularInt64Field(value: &_storage._userID) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._request) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._friend) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._groups) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.change != .unspecified {
-      try visitor.visitSingularEnumField(value: self.change, fieldNumber: 1)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._change != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._change, fieldNumber: 1)
+      }
+      if _storage._userID != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._userID, fieldNumber: 2)
+      }
+      try { if let v = _storage._request {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._friend {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      if !_storage._groups.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._groups, fieldNumber: 5)
+      }
     }
-    if self.userID != 0 {
-      try visitor.visitSingularInt64Field(value: self.userID, fieldNumber: 2)
-    }
-    try { if let v = self._request {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Ringway_V1_FriendEvent, rhs: Ringway_V1_FriendEvent) -> Bool {
-    if lhs.change != rhs.change {return false}
-    if lhs.userID != rhs.userID {return false}
-    if lhs._request != rhs._request {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._change != rhs_storage._change {return false}
+        if _storage._userID != rhs_storage._userID {return false}
+        if _storage._request != rhs_storage._request {return false}
+        if _storage._friend != rhs_storage._friend {return false}
+        if _storage._groups != rhs_storage._groups {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
 nonisolated extension Ringway_V1_FriendEvent.Change: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CHANGE_UNSPECIFIED\0\u{1}REQUESTED\0\u{1}ACCEPTED\0\u{1}REJECTED\0\u{1}REMOVED\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CHANGE_UNSPECIFIED\0\u{1}REQUESTED\0\u{1}ACCEPTED\0\u{1}REJECTED\0\u{1}REMOVED\0\u{1}WITHDRAWN\0\u{1}EXPIRED\0\u{1}GROUPS_CHANGED\0\u{1}MOVED\0\u{1}REMARKED\0\u{1}BLOCKED\0\u{1}UNBLOCKED\0")
 }
 
 nonisolated extension Ringway_V1_ProfileEvent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
