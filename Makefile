@@ -4,7 +4,7 @@
 SWIFT_FLAGS := -c release -Xswiftc -enable-testing
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build run test lint fuzz coverage proto proto-check bench clean
+.PHONY: help setup build run test lint fuzz coverage proto proto-check bench bench-gate bench-accept clean
 
 help:
 	@echo "make run          install what is missing, build, start a private Postgres, migrate, serve"
@@ -15,6 +15,8 @@ help:
 	@echo "make lint         the rules of docs/style.md that a script can check"
 	@echo "make proto        regenerate Sources/Contract/Generated (proto-check: fail when it is stale)"
 	@echo "make bench        measure the server; figures go to bench/results/"
+	@echo "make bench-gate   fail when the core costs more instructions, calls or bytes than bench/thresholds allows"
+	@echo "make bench-accept measure and write new thresholds; the commit says why"
 	@echo "make setup        install what is missing, and nothing else"
 	@echo "make clean        remove what was built"
 
@@ -54,6 +56,15 @@ proto-check:
 bench:
 	@scripts/setup.sh --tests
 	@bench/run.sh
+
+bench-gate:
+	@scripts/setup.sh --tests
+	@bench/gate.py
+	@bench/gate.py --self-test
+
+bench-accept:
+	@scripts/setup.sh --tests
+	@bench/gate.py --accept
 
 clean:
 	@rm -rf .build .build-c .build-bench .build-venv

@@ -124,9 +124,9 @@ run_echo() {
     start raw "${port[raw]}" "${on_server_core[@]}" "$bin/raw_echo" --port "${port[raw]}"
     process[raw]=$pid mode[raw]=--raw path[raw]=/
     start core "${port[core]}" "${on_server_core[@]}" "$bin/echo_core" --port "${port[core]}"
-    process[core]=$pid mode[core]= path[core]=/ws
+    process[core]=$pid mode[core]='' path[core]=/ws
     start ringway "${port[ringway]}" "${on_server_core[@]}" "$ringway" echo --port "${port[ringway]}"
-    process[ringway]=$pid mode[ringway]= path[ringway]=/
+    process[ringway]=$pid mode[ringway]='' path[ringway]=/
     for ((round = 1; round <= rounds; round++)); do
         for depth in 1 16; do
             for server in raw core ringway; do
