@@ -26,11 +26,14 @@ enum choices {
     SERVER_CLOSES = 16,      // the caller closes at the third message
     IS_LIMITED = 32,         // one untrusted connection an address
     SUBPROTOCOL = 64,
+    DEFLATES = 128,          // compression is agreed on, if the client asks; the good request does
 };
 
-static const char request[] =
-    "GET /ws HTTP/1.1\r\nHost: f\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+#define REQUEST                                                                                                   \
+    "GET /ws HTTP/1.1\r\nHost: f\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"   \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\n"
+static const char request[] = REQUEST "\r\n";
+static const char deflating_request[] = REQUEST "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 
 // A client's end, reading.
 struct listener {
@@ -99,6 +102,10 @@ static void hear_frame(struct listener *l, const uint8_t *frame, uint32_t head, 
         break;
     case 0x82:
         l->messages++;
+        break;
+    case 0xc1:
+    case 0xc2:   // compressed: worth it, and asked for
+        EXPECT((choices & DEFLATES) && l == &client && length > 0);
         break;
     case 0x88:
         EXPECT(length == 0 || (length >= 2 && length <= 125));
@@ -200,7 +207,9 @@ static void open_server(uint64_t seed, uint8_t sizes) {
     config.message_bytes_max = MESSAGE_MAX;
     config.fragments_max = 8;
     config.outbound_bytes_max = 2 * MESSAGE_MAX;
-    config.pool_bytes_max = 512 << 10;
+    config.pool_bytes_max = 2 << 20;
+    config.deflate = (choices & DEFLATES) != 0;
+    config.deflate_bytes_max = 512 << 10;
     config.receive_buffers = 1u << (1 + sizes % 4);
     config.receive_buffer_bytes = 64 * (1u + sizes / 4 % 8);
     config.batch_events_max = 1u + sizes / 32;
@@ -268,7 +277,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     neighbour = listener_at(2, SIM_PIPE_BYTES);
     write_all(&neighbour, (const uint8_t *)request, sizeof request - 1);
     if (choices & HANDSHAKE_DONE) {
-        write_all(&client, (const uint8_t *)request, sizeof request - 1);
+        write_all(&client, (const uint8_t *)(choices & DEFLATES ? deflating_request : request),
+                  (uint32_t)(choices & DEFLATES ? sizeof deflating_request : sizeof request) - 1);
     }
     neighbour_speaks();
     for (size_t at = 0; at < length && client.wire != SIM_NONE;) {

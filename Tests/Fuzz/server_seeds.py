@@ -7,7 +7,9 @@ A seed is fuzz_server's input: two bytes for the simulation's seed, choices, siz
 import struct
 from pathlib import Path
 
-HANDSHAKE_DONE, READS_SLOWLY, ENDS, RESETS, SERVER_CLOSES, IS_LIMITED, SUBPROTOCOL = (1 << bit for bit in range(7))
+from deflate_seeds import PROSE, deflated
+
+HANDSHAKE_DONE, READS_SLOWLY, ENDS, RESETS, SERVER_CLOSES, IS_LIMITED, SUBPROTOCOL, DEFLATES = (1 << bit for bit in range(8))
 TEXT, BINARY, CLOSE, PING, PONG, FIN, MASK = 1, 2, 8, 9, 10, 0x80, b"\x37\xfa\x21\x3d"
 
 
@@ -33,6 +35,7 @@ def seed(stream, choices=HANDSHAKE_DONE, sizes=0x25, splits=(), number=1):
 
 
 CLOSE_1000 = frame(CLOSE, b"\x03\xe8bye")
+DEFLATED = HANDSHAKE_DONE | DEFLATES
 HELLO = frame(TEXT, "gr\u00fc\u00dfe".encode())
 
 SEEDS = {
@@ -67,6 +70,20 @@ SEEDS = {
     "close_of_one_byte": seed(frame(CLOSE, b"\x03")),
     "close_1005": seed(frame(CLOSE, b"\x03\xed")),
     "close_then_more": seed(CLOSE_1000 + HELLO),
+    "request_with_extension": seed(
+        request("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, permessage-deflate"), choices=DEFLATES),
+    "request_with_bad_window": seed(
+        request("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=16"), choices=DEFLATES),
+    "deflated_text": seed(frame(TEXT, deflated(PROSE * 5), FIN | 0x40) * 2 + CLOSE_1000, choices=DEFLATED, splits=(9,)),
+    "deflated_fragments": seed(
+        frame(BINARY, deflated(PROSE * 5)[:20], 0x40) + frame(PING, b"?") + frame(0, deflated(PROSE * 5)[20:]),
+        choices=DEFLATED),
+    "deflated_empty": seed(frame(TEXT, b"\x00", FIN | 0x40), choices=DEFLATED),
+    "deflated_bomb": seed(frame(BINARY, deflated(bytes(100_000)), FIN | 0x40), choices=DEFLATED),
+    "deflated_garbage": seed(frame(BINARY, b"\xff\xfe\xfd", FIN | 0x40), choices=DEFLATED),
+    "deflated_broken_utf8": seed(frame(TEXT, deflated(b"\xc3("), FIN | 0x40), choices=DEFLATED),
+    "deflated_unread": seed(frame(BINARY, deflated(PROSE * 60), FIN | 0x40) * 6, choices=DEFLATED | READS_SLOWLY),
+    "plain_where_deflate_is_agreed": seed(HELLO + frame(BINARY, PROSE * 10), choices=DEFLATED),
 }
 
 if __name__ == "__main__":
