@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include <zlib.h>
+
 uint32_t sim_message(uint32_t client, uint32_t number, uint8_t *bytes) {
     uint64_t random = ((uint64_t)client << 32 | number) * 0x9e3779b97f4a7c15u + 1;
     const uint32_t class = sim_below(&random, 20);
@@ -14,6 +16,29 @@ uint32_t sim_message(uint32_t client, uint32_t number, uint8_t *bytes) {
         bytes[at] = (uint8_t)('a' + (letters & 15));
     }
     return length;
+}
+
+// Compression without memory of earlier messages, RFC 7692 section 7.2.
+
+static uint32_t client_deflate(const uint8_t *bytes, uint32_t length, uint8_t *out, uint32_t room) {
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)bytes, .avail_in = length, .next_out = out, .avail_out = room };
+    CHECK(deflateInit2(&z, 1, Z_DEFLATED, -9, 1, Z_DEFAULT_STRATEGY) == Z_OK);
+    CHECK(deflate(&z, Z_SYNC_FLUSH) == Z_OK && z.avail_out > 0);
+    deflateEnd(&z);
+    return room - z.avail_out - 4;   // without the tail
+}
+
+static uint32_t client_inflate(const uint8_t *bytes, uint32_t length, uint8_t *out, uint32_t room) {
+    static const uint8_t tail[] = { 0, 0, 0xff, 0xff };
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)bytes, .avail_in = length, .next_out = out, .avail_out = room };
+    CHECK(inflateInit2(&z, -15) == Z_OK);
+    CHECK(inflate(&z, Z_SYNC_FLUSH) == Z_OK && z.avail_in == 0);
+    z.next_in = (Bytef *)(uintptr_t)tail;
+    z.avail_in = sizeof tail;
+    const int status = inflate(&z, Z_SYNC_FLUSH);
+    CHECK((status == Z_OK || status == Z_BUF_ERROR) && z.avail_in == 0 && z.avail_out > 0);
+    inflateEnd(&z);
+    return room - z.avail_out;
 }
 
 // Speaking.
@@ -49,10 +74,18 @@ static void client_put_ping(struct sim_client *client, uint64_t *random) {
 }
 
 static void client_put_message(struct sim_client *client, uint64_t *random) {
-    uint8_t payload[SIM_MESSAGE_BYTES_MAX];
-    const uint32_t number = client->record->sent++, length = sim_message(client->number, number, payload);
+    uint8_t payload[SIM_MESSAGE_BYTES_MAX], deflated[SIM_MESSAGE_BYTES_MAX + 64];
+    const uint32_t number = client->record->sent++;
+    uint32_t length = sim_message(client->number, number, payload);
     uint32_t pieces = sim_below(random, 3) == 0 ? 1 + sim_below(random, 4) : 1, at = 0;
-    for (uint8_t opcode = sim_message_opcode(number); pieces > 0; pieces--, opcode = 0) {
+    uint8_t opcode = sim_message_opcode(number);
+    if (client->deflates && sim_below(random, 2)) {
+        length = client_deflate(payload, length, deflated, sizeof deflated);
+        CHECK(length <= sizeof payload);
+        memcpy(payload, deflated, length);
+        opcode |= 0x40;
+    }
+    for (; pieces > 0; pieces--, opcode = 0) {
         const uint32_t piece = pieces == 1 ? length - at : sim_below(random, length - at + 1);
         client_put_frame(client, (uint8_t)(opcode | (pieces == 1 ? 0x80 : 0)), payload + at, piece, random);
         at += piece;
@@ -68,7 +101,9 @@ static void client_put_request(struct sim_client *client, uint64_t *random) {
     const int length = snprintf(request, sizeof request,
                                 "GET %s HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-                                "Authorization: %u\r\n\r\n", bad ? "/elsewhere" : "/ws", client->number);
+                                "Authorization: %u\r\n%s\r\n", bad ? "/elsewhere" : "/ws", client->number,
+                                client->deflates ? "Sec-WebSocket-Extensions: permessage-deflate; "
+                                    "server_no_context_takeover; client_no_context_takeover\r\n" : "");
     client_put(client, request, (uint32_t)length);
     client->upgraded = 1;
     client->record->clean &= !bad;
@@ -143,6 +178,13 @@ static void client_hear_message(struct sim_client *client, uint8_t opcode, const
 
 static void client_hear_frame(struct sim_client *client, uint8_t first, const uint8_t *payload, uint32_t length) {
     uint32_t ping;
+    if (client->deflates && (first == 0xc1 || first == 0xc2)) {
+        uint8_t inflated[SIM_MESSAGE_BYTES_MAX + 1];
+        const uint32_t inflated_length = client_inflate(payload, length, inflated, sizeof inflated);
+        client->record->inflated++;
+        client_hear_message(client, first & 15, inflated, inflated_length);
+        return;
+    }
     switch (first) {
     case 0x81:
     case 0x82:
@@ -227,9 +269,10 @@ void sim_client_listen(struct sim_client *client, struct sim_io *sim, uint32_t m
 
 void sim_client_start(struct sim_client *client, struct sim_io *sim, struct sim_record *record, uint32_t number,
                       uint64_t *random) {
-    const uint8_t calm = client->calm;
+    const uint8_t calm = client->calm, deflates = client->deflates;
     memset(client, 0, offsetof(struct sim_client, out));
     client->calm = calm;
+    client->deflates = deflates;
     client->number = number;
     client->record = record;
     record->clean = 1;

@@ -1,5 +1,5 @@
 // A simulated client: it shakes hands, says things that a seed picks, and holds every frame it reads against what
-// the server may send. It shares no code with the codec.
+// the server may send. It shares no code with the codec; what is compressed it inflates with zlib itself.
 //
 // A message's bytes follow from its client and its number, so that both ends know what must come next. The server's
 // own frames begin with '#' and their number on this connection, or with '@' and a number that only grows.
@@ -16,6 +16,7 @@ struct sim_record {
     uint32_t seen, echoed;           // by the server: messages seen, echoes queued
     uint32_t pushed, push_read;      // '#' frames queued and read
     uint32_t announced, announce_read;   // '@' frames queued and read
+    uint32_t inflated;               // messages read that were compressed
     uint8_t opened, closed;
     uint8_t clean;                   // so far nothing but what is allowed, and no reset: what was queued must come
     uint8_t parted;                  // closed by the handshake that the client began, and answered
@@ -30,6 +31,7 @@ struct sim_client {
     uint32_t announce_last;
     uint32_t out_start, out_end, in_end;
     uint8_t upgraded;                // 1: asked, 2: answered
+    uint8_t deflates;                // offers compression, and uses it
     uint8_t calm;                    // never anything but messages, pings and an orderly end
     uint8_t closing;                 // has sent a close frame
     uint8_t garbled;                 // its input or the server's answer to it means nothing any more

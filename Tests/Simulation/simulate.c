@@ -20,7 +20,7 @@ enum { CLIENTS = 6, RECORDS_MAX = 512, STEPS = 500, SETTLE_TURNS = 20000, HOARD_
 struct run {
     struct gw_reactor *reactor;
     uint64_t random;
-    int calm, noisy, hoarding;
+    int calm, noisy, hoarding, deflates;
     uint32_t records_count, announced;
     uint32_t share;                            // of a peer: connections not trusted; 0: any number
     uint8_t trusted[SIM_SOCKETS_MAX];          // by slot
@@ -38,7 +38,7 @@ struct run {
 };
 
 struct totals {
-    uint64_t messages, echoes, parted, starved, closed, turns, leases, refused, fanned_out, closed_while_sending, peers_refused;
+    uint64_t messages, echoes, parted, starved, closed, turns, leases, refused, fanned_out, closed_while_sending, peers_refused, inflated;
 };
 
 static struct sim_io sim;
@@ -271,7 +271,8 @@ static void run_open(void) {
     config.message_bytes_max = SIM_MESSAGE_BYTES_MAX;
     config.fragments_max = 4;
     config.outbound_bytes_max = 1024u << among(0, 5);
-    config.pool_bytes_max = run.calm ? 4 << 20 : 128 << 10;
+    config.pool_bytes_max = run.calm || run.deflates ? 4 << 20 : 128 << 10;
+    config.deflate = (uint8_t)run.deflates;
     config.receive_buffers = 1u << among(0, 4);
     config.receive_buffer_bytes = 64 * among(1, 8);
     config.batch_events_max = among(1, 16);
@@ -301,6 +302,7 @@ static void clients_act(int talk) {
     } else if (talk && run.records_count < RECORDS_MAX && sim_below(&run.random, 8) == 0) {
         const uint32_t number = run.records_count++;
         client->calm = (uint8_t)run.calm;
+        client->deflates = (uint8_t)run.deflates;
         sim_client_start(client, &sim, &run.records[number], number, &run.random);
     }
 }
@@ -385,6 +387,7 @@ static void run_close(void) {
             totals.parted++;
         }
         totals.echoes += record->read;
+        totals.inflated += record->inflated;
     }
     CHECK(stats.accepted == stats.closed);
     CHECK(stats.accepted == opened + stats.handshakes_failed + stats.peers_refused);
@@ -403,6 +406,7 @@ static void simulate(uint64_t seed) {
     run.calm = seed % 3 == 0;
     run.noisy = seed % 3 == 1;
     run.hoarding = !run.calm && seed % 2 == 0;
+    run.deflates = seed % 7 == 0;
     for (int i = 0; i < CLIENTS; i++) {
         run.clients[i].wire = SIM_NONE;
     }
@@ -424,12 +428,13 @@ static void simulate(uint64_t seed) {
 static void print_totals(uint64_t seeds) {
     printf("# %llu seeds: %llu turns, %llu connections, %llu messages, %llu echoes read, %llu orderly ends, "
            "%llu receives and %llu echoes that found no buffer, %llu leases, %llu frames fanned out, "
-           "%llu sockets closed while sending, %llu over their peer's share\n",
+           "%llu sockets closed while sending, %llu over their peer's share, %llu messages inflated\n",
            (unsigned long long)seeds, (unsigned long long)totals.turns, (unsigned long long)totals.closed,
            (unsigned long long)totals.messages, (unsigned long long)totals.echoes,
            (unsigned long long)totals.parted, (unsigned long long)totals.starved, (unsigned long long)totals.refused,
            (unsigned long long)totals.leases, (unsigned long long)totals.fanned_out,
-           (unsigned long long)totals.closed_while_sending, (unsigned long long)totals.peers_refused);
+           (unsigned long long)totals.closed_while_sending, (unsigned long long)totals.peers_refused,
+           (unsigned long long)totals.inflated);
 }
 
 static void simulation__holds_what_the_core_promises(void) {
@@ -439,7 +444,7 @@ static void simulation__holds_what_the_core_promises(void) {
     print_totals(SEEDS);
     CHECK(totals.messages / SEEDS > 20 && totals.parted > SEEDS / 4 && totals.starved > SEEDS && totals.leases > SEEDS
           && totals.refused > SEEDS / 2 && totals.fanned_out > SEEDS && totals.closed_while_sending > SEEDS / 2
-          && totals.peers_refused > SEEDS / 2);
+          && totals.peers_refused > SEEDS / 2 && totals.inflated > SEEDS / 2);
 }
 
 int main(int argc, char **argv) {
