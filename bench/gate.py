@@ -12,15 +12,13 @@ import argparse
 import json
 import os
 import re
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BIN = os.path.join(ROOT, ".build-bench")
+from servers import BIN, ROOT, Server
+
 THRESHOLDS = os.path.join(ROOT, "bench", "thresholds", "core.json")
 ALLOCATORS = {"malloc", "calloc", "realloc", "memalign", "posix_memalign", "aligned_alloc", "mmap"}
 HELD = 10000
@@ -99,41 +97,13 @@ def core_figures():
     return figures
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """A server of .build-bench that has said that it listens; stopping it returns what it printed."""
-
-    def __init__(self, name, *options):
-        self.port = str(free_port())
-        self.process = subprocess.Popen([os.path.join(BIN, name), "--port", self.port, *options], cwd=ROOT,
-                                        stdout=subprocess.PIPE, text=True)
-        if "listening" not in self.process.stdout.readline():
-            sys.exit(f"gate: {name} does not listen")
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.communicate(timeout=30)[0]
-
-    def load(self, *options):
-        text = output(os.path.join(BIN, "load"), "--port", self.port, "--server-pid", str(self.process.pid), *options)
-        return json.loads(text.splitlines()[0])
-
-
 def held(connections):
     """What the core says it holds after so many connections, and what its resident set grew by."""
     server = Server("echo_core", "--connections", str(HELD + 1))
-    done = subprocess.run([os.path.join(BIN, "load"), "--port", server.port, "--server-pid", str(server.process.pid),
-                           "--loop", "hold", "--connections", str(connections)], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    grown = server.load("--loop", "hold", "--connections", str(connections))
     text = server.stop()
-    if done.returncode != 0:
-        sys.exit(f"gate: idle connections were refused or ended: {done.stdout}")
-    grown = json.loads(done.stdout.splitlines()[0])
+    if "error" in grown:
+        sys.exit(f"gate: idle connections were refused or ended: {grown}")
     return int(re.search(r"core_bytes (\d+)", text)[1]), grown["resident_after"] - grown["resident_before"]
 
 
@@ -145,11 +115,11 @@ def idle_figures():
 
 
 def wall_clock_figures():
-    raw, core = Server("raw_echo"), Server("echo_core")
+    raw, core = Server("raw_echo", load=["--raw"]), Server("echo_core")
     ratios = []
     for _ in range(ROUNDS):
-        mine, floor = (server.load(*options, "--connections", "100", "--depth", "16", "--seconds", "1")["server_cpu_us"]
-                       for server, options in ((core, ()), (raw, ("--raw",))))
+        mine, floor = (server.load("--connections", "100", "--depth", "16", "--seconds", "1")["server_cpu_us"]
+                       for server in (core, raw))
         ratios.append(mine / floor)
     raw.stop()
     core.stop()

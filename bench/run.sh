@@ -1,35 +1,37 @@
 #!/usr/bin/env bash
 # Measures Ringway on this machine, and prints tables; every figure also goes to bench/results/, a line of JSON each.
 #
-#   run.sh [--smoke] [echo] [connections] [messages]
+#   run.sh [--smoke | --full] [core] [connections] [messages]
 #
-# echo         server CPU a message beside a raw io_uring TCP echo, the servers taking turns
+# core         the core and `ringway echo` beside raw io_uring and epoll TCP echoes, the servers taking turns: core.py
 # connections  10,000 WebSockets open at once
 # messages     5,000 logged-in sessions, and durable messages between friends, over a Postgres of its own
 #
+# --full measures the whole grid of sizes, connections and depths in more and longer rounds, and the epoll backend.
 # --smoke runs everything short, for continuous integration. Either way the exit status tells of refused connections
 # and of wrong or lost messages, never of time. BENCH_BINARY names a binary to measure instead of this tree's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rounds=5 echo_seconds=3 connections=10000 hold_seconds=10
+connections=10000 hold_seconds=10
 sessions=5000 rate=2000 open_seconds=20 closed_seconds=10
-smoke=false
+smoke=false full=false
 scenarios=()
 for argument in "$@"; do
     case $argument in
         --smoke)
-            smoke=true rounds=1 echo_seconds=1 connections=1000 hold_seconds=2
+            smoke=true connections=1000 hold_seconds=2
             sessions=200 rate=500 open_seconds=5 closed_seconds=2
             ;;
-        echo | connections | messages) scenarios+=("$argument") ;;
+        --full) full=true ;;
+        core | connections | messages) scenarios+=("$argument") ;;
         *)
-            sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+            sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
             exit 2
             ;;
     esac
 done
-((${#scenarios[@]})) || scenarios=(echo connections messages)
+((${#scenarios[@]})) || scenarios=(core connections messages)
 
 work=$(mktemp -d /tmp/ringway-bench.XXXXXX)
 # Postgres runs as another user when the caller is root, and has to get through.
@@ -61,13 +63,6 @@ if [[ -z $ringway ]]; then
 fi
 bin=.build-bench
 ulimit -n "$(ulimit -Hn)"
-
-# With two cores or more the server has one to itself, and the load another: otherwise one's wait is the other's work.
-on_server_core=() on_load_core=()
-if (($(nproc) > 1)); then
-    on_server_core=(taskset -c 0)
-    on_load_core=(taskset -c 1)
-fi
 
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -116,27 +111,10 @@ model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 echo '{"cores":'"$(nproc)"',"smoke":'"$smoke"'}' | record scenario=machine "cpu=$model" "kernel=$(uname -r)" \
     "commit=$commit" "at=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 
-# The servers stay up and take turns, so that a slow minute of the machine touches all of them.
-run_echo() {
-    local -A port process mode path
-    local server depth round
-    for server in raw core ringway; do port[$server]=$(free_port); done
-    start raw "${port[raw]}" "${on_server_core[@]}" "$bin/raw_echo" --port "${port[raw]}"
-    process[raw]=$pid mode[raw]=--raw path[raw]=/
-    start core "${port[core]}" "${on_server_core[@]}" "$bin/echo_core" --port "${port[core]}"
-    process[core]=$pid mode[core]='' path[core]=/ws
-    start ringway "${port[ringway]}" "${on_server_core[@]}" "$ringway" echo --port "${port[ringway]}"
-    process[ringway]=$pid mode[ringway]='' path[ringway]=/
-    for ((round = 1; round <= rounds; round++)); do
-        for depth in 1 16; do
-            for server in raw core ringway; do
-                "${on_load_core[@]}" "$bin/load" --port "${port[$server]}" ${mode[$server]} \
-                    --path "${path[$server]}" --connections 100 --size 16 --depth "$depth" --seconds "$echo_seconds" \
-                    --server-pid "${process[$server]}" | record scenario=echo "server=$server"
-            done
-        done
-    done
-    for server in raw core ringway; do stop "${process[$server]}"; done
+run_core() {
+    local mode=()
+    if $smoke; then mode=(--smoke); elif $full; then mode=(--full); fi
+    python3 bench/core.py --ringway "$ringway" "${mode[@]}" >>"$results" || failed=1
 }
 
 run_connections() {
@@ -172,5 +150,6 @@ run_messages() {
 }
 
 for scenario in "${scenarios[@]}"; do "run_$scenario"; done
-python3 bench/report.py "$results"
+python3 bench/report.py "$results" | tee "${results%.jsonl}.md"
+python3 bench/plots.py "$results" "${results%.jsonl}"
 ((failed == 0)) || die "connections were refused, or messages went wrong: see above"

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# Measures the core and `ringway echo` beside the raw limits, and prints every figure as a line of JSON; run.sh calls it,
+# report.py reads it. The servers of a comparison stay up and take turns, so that a slow minute touches all of them.
+#
+#   core.py --ringway BINARY [--smoke | --full]
+#
+# echo    server CPU a message over sizes, connections and depths
+# open    latency at a fixed rate, counted from when a message was due
+# fanout  one message to 1,000 sockets, beside a loop of send(2)
+# storm   openings a second, plain and TLS
+# idle    bytes an idle connection: core, core with TLS, ringway echo
+# counts  instructions, allocations and system calls a message of the core alone, by callgrind
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+from gate import core_figures
+from servers import ROOT, Server
+
+SIZES, CONNECTIONS, DEPTHS = (16, 512, 16384, 1 << 20), (1, 100, 1000, 10000), (1, 16)
+IN_FLIGHT_BYTES_MAX = 256 << 20  # the generator and the kernel hold each byte several times
+SLOTS = "12000"
+failed = False
+
+
+def put(scenario, server, line, **fields):
+    global failed
+    failed |= "error" in line
+    print(json.dumps({"scenario": scenario, "server": server, **fields, **line}), flush=True)
+
+
+def cells(mode):
+    """(size, connections, depth) to measure, and what is left out of the grid, with the reason."""
+    if mode == "smoke":
+        return [(16, 100, depth) for depth in DEPTHS] + [(1 << 20, 1, 1)], []
+    chosen, left_out = [], []
+    for size in SIZES:
+        for connections in CONNECTIONS:
+            for depth in DEPTHS:
+                cell, bytes_in_flight = (size, connections, depth), size * connections * depth
+                if bytes_in_flight > IN_FLIGHT_BYTES_MAX:
+                    left_out.append((*cell, f"{bytes_in_flight >> 20:,} MiB in flight"))
+                elif mode != "full" and size > 512 and connections in (1, 10000) and depth == 16:
+                    left_out.append((*cell, "only with --full"))
+                else:
+                    chosen.append(cell)
+    return chosen, left_out
+
+
+def echo(ringway, mode, rounds, seconds):
+    chosen, left_out = cells(mode)
+    for size, connections, depth, why in left_out:
+        put("left_out", "", {}, bytes=size, connections=connections, depth=depth, why=why)
+    servers = [Server("raw_echo", load=["--raw"]), Server("raw_epoll", load=["--raw"]),
+               Server("echo_core", "--connections", SLOTS),
+               Server("ringway", binary=[ringway, "echo"], load=["--path", "/"])]
+    if mode == "full":
+        servers.append(Server("echo_core", "--connections", SLOTS, "--io", "epoll"))
+        servers[-1].name = "echo_core_epoll"
+    for size, connections, depth in chosen:
+        for number in range(rounds):
+            for server in servers:
+                line = server.load("--size", str(size), "--connections", str(connections), "--depth", str(depth),
+                                   "--seconds", str(seconds))
+                put("echo", server.name, line, round=number, bytes=size, connections=connections, depth=depth)
+    for number in range(rounds):
+        for server in servers:
+            put("open", server.name, server.load("--loop", "open", "--rate", "20000", "--seconds", str(seconds)),
+                round=number)
+    for server in servers:
+        server.stop()
+
+
+def fanout(mode, rounds, seconds):
+    sockets = "100" if mode == "smoke" else "1000"
+    servers = [Server("raw_epoll", "--broadcast", load=["--raw"]), Server("echo_core", "--broadcast")]
+    for depth in DEPTHS:
+        for number in range(rounds):
+            for server in servers:
+                put("fanout", server.name, server.load("--loop", "fanout", "--connections", sockets, "--depth", str(depth),
+                                                       "--seconds", str(seconds)), round=number)
+    for server in servers:
+        server.stop()
+
+
+def opening_and_holding(ringway, mode):
+    storm, hold = ("500", "1000") if mode == "smoke" else ("10000", "19000")
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = os.path.join(folder, "key.pem"), os.path.join(folder, "certificate.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-subj", "/CN=localhost", "-days", "2", "-keyout", key, "-out", certificate], check=True,
+                       stderr=subprocess.DEVNULL)
+        def servers():
+            yield "echo_core", lambda: Server("echo_core", "--connections", "19500")
+            yield "echo_core_tls", lambda: Server("echo_core", "--connections", "19500", "--tls-cert", certificate,
+                                                  "--tls-key", key, load=["--tls"])
+            yield "ringway", lambda: Server("ringway", binary=[ringway, "echo"], load=["--path", "/"])
+        for name, start in servers():
+            server = start()
+            # `ringway echo` takes 10,000 connections.
+            held = "10000" if name == "ringway" and mode != "smoke" else hold
+            put("idle", name, server.load("--loop", "hold", "--connections", held))
+            server.stop()
+            server = start()
+            put("storm", name, server.load("--loop", "storm", "--connections", storm, "--seconds", "60"))
+            server.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measures the core beside the raw limits.")
+    parser.add_argument("--ringway", required=True)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--full", action="store_true")
+    arguments = parser.parse_args()
+    mode = "smoke" if arguments.smoke else "full" if arguments.full else "default"
+    rounds, seconds = {"smoke": (1, 0.4), "default": (3, 0.6), "full": (5, 2)}[mode]
+    ringway = os.path.join(ROOT, arguments.ringway)
+    echo(ringway, mode, rounds, seconds)
+    fanout(mode, rounds, seconds)
+    opening_and_holding(ringway, mode)
+    if mode != "smoke":
+        put("counts", "echo_core", {"figures": core_figures()})
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
