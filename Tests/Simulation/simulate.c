@@ -38,7 +38,8 @@ struct run {
 };
 
 struct totals {
-    uint64_t messages, echoes, parted, starved, closed, turns, leases, refused, fanned_out, closed_while_sending, peers_refused, inflated;
+    uint64_t messages, echoes, parted, starved, closed, turns, leases, refused, fanned_out, inflated;
+    uint64_t closed_while_sending, peers_refused;
 };
 
 static struct sim_io sim;
