@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_deflate into corpus/deflate. Run it after changing them.
+"""Writes the seeds of fuzz_deflate into corpus/deflate, beside those that a run found. Run it after changing them.
 
 A seed is fuzz_deflate's input: the splits, a byte of window and level, a byte of limit and opcode, the data.
 """
