@@ -4,13 +4,14 @@
 SWIFT_FLAGS := -c release -Xswiftc -enable-testing
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build run test lint fuzz coverage proto proto-check bench bench-gate bench-accept clean
+.PHONY: help setup build run test lint fuzz autobahn coverage proto proto-check bench bench-gate bench-accept clean
 
 help:
 	@echo "make run          install what is missing, build, start a private Postgres, migrate, serve"
 	@echo "make test         the C, Swift and integration tests; the last line counts them"
 	@echo "make build        build the server and every library"
 	@echo "make fuzz         fuzz the codec and the server side, a minute a target (FUZZ_SECONDS=5: a smoke)"
+	@echo "make autobahn     all 517 Autobahn cases on io_uring and epoll, plain and TLS; needs Python 2.7"
 	@echo "make coverage     the lines of the codec that its tests and fuzz seeds reach; fails below 95 %"
 	@echo "make lint         the rules of docs/style.md that a script can check"
 	@echo "make proto        regenerate Sources/Contract/Generated (proto-check: fail when it is stale)"
@@ -36,6 +37,10 @@ test:
 lint:
 	@scripts/setup.sh --tests
 	@scripts/lint.sh
+
+autobahn:
+	@scripts/setup.sh --tests
+	@Tests/Autobahn/run
 
 fuzz:
 	@scripts/setup.sh --tests
@@ -67,4 +72,4 @@ bench-accept:
 	@bench/gate.py --accept
 
 clean:
-	@rm -rf .build .build-c .build-bench .build-venv
+	@rm -rf .build .build-c .build-bench .build-venv .build-autobahn
