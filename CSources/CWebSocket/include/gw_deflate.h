@@ -57,8 +57,8 @@ enum gw_inflate_result {
 enum gw_inflate_result gw_inflate(struct gw_deflate_stream *stream, const struct gw_ws_item *piece, uint64_t bytes_max,
                                   struct gw_buf **message);
 
-// Deflates a whole message, which is not empty, into out; returns its bytes, 0 when they would be more than out_bytes. After 0, or if the
-// result is not sent, the stream is to be reset: the peer has not seen what it refers to.
+// Deflates a whole message, which is not empty, into out; returns its bytes, 0 when they would be more than out_bytes.
+// After 0, or if the result is not sent, the stream is to be reset: the peer has not seen what it refers to.
 uint32_t gw_deflate(struct gw_deflate_stream *stream, const uint8_t *data, uint32_t length, uint8_t *out,
                     uint32_t out_bytes);
 void gw_deflater_reset(struct gw_deflate_stream *stream);

@@ -69,9 +69,10 @@ struct gw_ws_item {
 
 // Takes bytes from data, unmasks what it hands out in place, and stops after one item.
 // Fails with
-//   1002: RSV bits (RSV1 is allowed on the first frame of a message where permessage-deflate was agreed), reserved opcodes, an unmasked frame, a control frame that is fragmented or over 125 bytes,
-//         a length not in its shortest form or with the top bit set, an orphan continuation, a new message
-//         inside one, a 1-byte close, a close code that may not be sent (RFC 6455 section 7.4)
+//   1002: RSV bits (but RSV1 on a message's first frame where permessage-deflate was agreed), reserved opcodes, an
+//         unmasked frame, a control frame that is fragmented or over 125 bytes, a length not in its shortest form or
+//         with the top bit set, an orphan continuation, a new message inside one, a 1-byte close, a close code that
+//         may not be sent (RFC 6455 section 7.4)
 //   1007: broken UTF-8 in text, as soon as its byte arrives, or in a close reason
 //   1009: over the limits, as soon as a header says so
 //   1013: no buffer for a control frame that arrives in pieces
