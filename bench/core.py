@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 from gate import core_figures
-from servers import ROOT, Server
+from servers import BIN, ROOT, Server
 
 SIZES, CONNECTIONS, DEPTHS = (16, 512, 16384, 1 << 20), (1, 100, 1000, 10000), (1, 16)
 IN_FLIGHT_BYTES_MAX = 256 << 20  # the generator and the kernel hold each byte several times
@@ -50,6 +50,16 @@ def cells(mode):
     return chosen, left_out
 
 
+def peers():
+    """The other servers that are installed (scripts/setup.sh --bench), running."""
+    subprocess.run(["make", "-s", "-C", "bench", "peers"], cwd=ROOT, check=True)
+    found = [Server(name) for name in ("lws_echo", "beast_echo") if os.path.exists(os.path.join(BIN, name))]
+    python = os.path.join(ROOT, ".build-venv-bench", "bin", "python")
+    if os.path.exists(python):
+        found.append(Server("picows", binary=[python, os.path.join(ROOT, "bench", "peers", "picows_echo.py")]))
+    return found
+
+
 def echo(ringway, mode, rounds, seconds):
     chosen, left_out = cells(mode)
     for size, connections, depth, why in left_out:
@@ -60,6 +70,7 @@ def echo(ringway, mode, rounds, seconds):
     if mode == "full":
         servers.append(Server("echo_core", "--connections", SLOTS, "--io", "epoll"))
         servers[-1].name = "echo_core_epoll"
+        servers += peers()
     for size, connections, depth in chosen:
         for number in range(rounds):
             for server in servers:

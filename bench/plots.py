@@ -7,7 +7,7 @@ import sys
 from report import NAMES, ratios, size_name
 
 COLOURS = {"raw_echo": "#9aa5b1", "raw_epoll": "#c9d1d9", "echo_core": "#1f77b4", "echo_core_epoll": "#7fb3d9",
-           "ringway": "#d95f02"}
+           "ringway": "#d95f02", "lws_echo": "#8c6bb1", "beast_echo": "#c994c7", "picows": "#e7c7e0"}
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 960, 420, 60, 84, 56
 
 
@@ -30,9 +30,9 @@ def draw(size, found):
            text(LEFT, 26, f"Echo of {size_name(size)}: server CPU a message, as a ratio to the better raw TCP echo "
                           "(lower is better)", "start", 16)]
     for number, name in enumerate(servers):
-        x = LEFT + number * 172
+        x = LEFT + number * min(172, (WIDTH - LEFT) // len(servers))
         out.append(f'<rect x="{x}" y="44" width="14" height="14" fill="{COLOURS[name]}"/>')
-        out.append(text(x + 20, 56, NAMES[name], "start"))
+        out.append(text(x + 18, 56, NAMES[name], "start", 13 if len(servers) < 6 else 11))
     for step in range(int(top / 0.5) + 1):
         line = y(step * 0.5)
         out.append(f'<line x1="{LEFT}" x2="{WIDTH - 16}" y1="{line:.1f}" y2="{line:.1f}" '

@@ -5,7 +5,8 @@ import statistics
 import sys
 
 NAMES = {"raw_echo": "raw io_uring TCP", "raw_epoll": "raw epoll TCP", "echo_core": "the C core alone",
-         "echo_core_epoll": "the C core on epoll", "echo_core_tls": "the C core with TLS", "ringway": "ringway echo"}
+         "echo_core_epoll": "the C core on epoll", "echo_core_tls": "the C core with TLS", "ringway": "ringway echo",
+         "lws_echo": "libwebsockets", "beast_echo": "Boost.Beast", "picows": "picows"}
 RAW = ("raw_echo", "raw_epoll")
 
 

@@ -4,6 +4,8 @@
 #   setup.sh           what the build and `make run` need
 #   setup.sh --tests   also what tests and lint need: shellcheck, valgrind, libFuzzer's C++ library, and a
 #                      Python environment in .build-venv
+#   setup.sh --bench   also the servers that `bench/run.sh --full` compares with: libwebsockets, Boost.Beast and,
+#                      in .build-venv-bench, picows
 #
 # Swift itself is not installed: which toolchain to use is the user's choice.
 set -euo pipefail
@@ -63,4 +65,12 @@ install_packages liburing-dev libssl-dev libpq-dev libargon2-dev protobuf-compil
 if [[ ${1:-} == --tests ]]; then
     install_packages python3 python3-venv libstdc++-12-dev shellcheck valgrind
     make_environment
+fi
+if [[ ${1:-} == --bench ]]; then
+    install_packages libwebsockets-dev libboost-dev g++ python3-venv valgrind
+    if ! cmp -s bench/peers/requirements.txt .build-venv-bench/requirements.txt; then
+        /usr/bin/python3 -m venv .build-venv-bench
+        .build-venv-bench/bin/pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
+        cp bench/peers/requirements.txt .build-venv-bench/requirements.txt
+    fi
 fi
