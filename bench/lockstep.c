@@ -30,6 +30,7 @@ struct lockstep {
     uint8_t *request, *expected, *answer;
     size_t request_bytes, expected_bytes;
     uint64_t answered;           // messages sent by the core
+    void (*serve)(struct lockstep *l, const struct gw_event *event);
 };
 
 static void must_send(int error) {
@@ -48,6 +49,11 @@ static void spread(struct lockstep *l, const struct gw_event *event) {
     l->answered += l->opened;
 }
 
+static void echo(struct lockstep *l, const struct gw_event *event) {
+    must_send(gw_conn_send(l->reactor, event->conn, (enum gw_opcode)event->opcode, event->data, event->length));
+    l->answered++;
+}
+
 static void turn(struct lockstep *l) {
     const struct gw_event *events;
     const int count = gw_reactor_turn(l->reactor, 0, &events);
@@ -56,11 +62,8 @@ static void turn(struct lockstep *l) {
     }
     for (int i = 0; i < count; i++) {
         const struct gw_event *event = &events[i];
-        if (event->kind == GW_EVENT_MESSAGE && l->fan_out) {
-            spread(l, event);
-        } else if (event->kind == GW_EVENT_MESSAGE) {
-            must_send(gw_conn_send(l->reactor, event->conn, (enum gw_opcode)event->opcode, event->data, event->length));
-            l->answered++;
+        if (event->kind == GW_EVENT_MESSAGE) {
+            l->serve(l, event);
         } else if (event->kind == GW_EVENT_OPENED) {
             l->ids[l->opened++] = event->conn;
         } else {
@@ -198,6 +201,7 @@ int main(int argc, char **argv) {
     if (l.connections == 0 || l.depth == 0) {
         die("--connections and --depth are 1 at least");
     }
+    l.serve = l.fan_out ? spread : echo;
     prepare(&l);
     const int created = gw_reactor_create(&config, &l.reactor);
     if (created < 0) {

@@ -276,31 +276,6 @@ void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn, uint64_t peer)
     gw_io_receive_start(r->io, slot);
 }
 
-void gw_conn_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes) {
-    struct gw_received *received = &r->received[buffer];
-    received->next = GW_NO_BUFFER;
-    received->start = 0;
-    received->end = bytes;
-    received->held = 1;
-    r->stats.bytes_in += bytes;
-    if (conn->phase > GW_PHASE_CLOSING) {
-        gw_reactor_spend(r, buffer);
-        return;
-    }
-    if (conn->input_first == GW_NO_BUFFER) {
-        conn->input_first = buffer;
-    } else {
-        r->received[conn->input_last].next = buffer;
-    }
-    conn->input_last = buffer;
-    conn->active_tick = r->now;
-    if (conn->flags & GW_CONN_PAUSED) {
-        gw_inbound_hold(r, conn);
-    } else {
-        gw_reactor_make_ready(r, conn);
-    }
-}
-
 void gw_conn_input_ended(struct gw_reactor *r, struct gw_conn *conn) {
     conn->flags |= GW_CONN_PEER_ENDED;
     gw_reactor_make_ready(r, conn);
@@ -327,6 +302,11 @@ void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result) {
         return;
     }
     r->stats.bytes_out += (uint32_t)result;
+    if (conn->phase == GW_PHASE_OPEN && conn->out.pong == NULL
+        && !(conn->flags & (GW_CONN_PAUSED | GW_CONN_WANTS_WRITABLE))
+        && gw_outbound_consume_only(&conn->out, &r->references, (uint32_t)result)) {
+        return;
+    }
     gw_outbound_consume(&conn->out, &r->references, (uint32_t)result);
     if ((conn->flags & GW_CONN_PAUSED) && conn->out.bytes <= r->outbound_resume) {
         gw_conn_resume(r, conn);
@@ -342,6 +322,13 @@ void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result) {
     }
 }
 
+__attribute__((noinline))
+static void gw_conn_send_several(struct gw_reactor *r, const struct gw_conn *conn) {
+    struct iovec iov[GW_IO_IOV_MAX];
+    const unsigned count = gw_outbound_peek(&conn->out, iov, GW_IO_IOV_MAX);
+    gw_io_send(r->io, gw_conn_slot(r, conn), iov, count);
+}
+
 void gw_conn_flush(struct gw_reactor *r, struct gw_conn *conn) {
     conn->flags &= (uint16_t)~GW_CONN_DIRTY;
     if (conn->phase == GW_PHASE_FREE || conn->phase >= GW_PHASE_ENDED) {
@@ -354,9 +341,13 @@ void gw_conn_flush(struct gw_reactor *r, struct gw_conn *conn) {
         gw_conn_drained(r, conn);
         return;
     }
-    struct iovec iov[GW_IO_IOV_MAX];
-    const unsigned count = gw_outbound_peek(&conn->out, iov, GW_IO_IOV_MAX);
-    gw_io_send(r->io, gw_conn_slot(r, conn), iov, count);
+    const struct gw_buf *first = conn->out.first;
+    if (first->next == NULL) {
+        const struct iovec only = { first->data + first->start + conn->out.offset, conn->out.bytes };
+        gw_io_send(r->io, gw_conn_slot(r, conn), &only, 1);
+    } else {
+        gw_conn_send_several(r, conn);
+    }
     conn->flags |= GW_CONN_SENDING;
     conn->progress_tick = r->now;
     gw_conn_arm(r, conn, r->now + r->stall_ticks);

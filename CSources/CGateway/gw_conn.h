@@ -61,6 +61,7 @@ struct gw_conn {
     struct gw_timer timer;
     uint32_t idle_ticks;          // 0: never
     uint8_t phase;                // enum gw_phase
+    uint16_t short_turn;          // the turn (mod 2^16) in which its short messages went straight to events
     struct gw_message message;    // in the handshake: the request, while it arrives in pieces
     struct gw_ws_decoder decoder;
 };
@@ -72,7 +73,6 @@ struct gw_reactor;
 
 // What the backend reports.
 void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn, uint64_t peer);
-void gw_conn_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes);
 void gw_conn_input_ended(struct gw_reactor *r, struct gw_conn *conn);
 void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result);
 void gw_conn_released(struct gw_reactor *r, struct gw_conn *conn);
@@ -100,6 +100,10 @@ void gw_conn_set_idle_ticks(struct gw_reactor *r, struct gw_conn *conn, uint32_t
 
 // gw_inbound.c: decodes input while the phase takes it; 1 when more remains for a later turn.
 int gw_inbound_decode(struct gw_reactor *r, struct gw_conn *conn);
+// What the backend received. In the everyday way, without the list of those that are ready, short whole messages at
+// its front become events at once. Their answers are not yet queued, so a connection that went this way is decoded
+// again only in the next turn, which sees them.
+void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes);
 // Moves input that has to wait off the receive ring, which others need; without a buffer for it the connection
 // is failed.
 void gw_inbound_hold(struct gw_reactor *r, struct gw_conn *conn);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gw_reactor.h"
+#include "gw_ws_short.h"
 
 enum {
     GW_PONG_QUEUE_BYTES = 4096,    // with more than this queued only the latest ping is answered
@@ -227,6 +228,83 @@ static int gw_inbound_wait(struct gw_reactor *r, struct gw_conn *conn) {
     return 0;
 }
 
+// Nobody waits in the list from an earlier turn, and nothing of this connection does.
+static inline int gw_inbound_is_calm(const struct gw_reactor *r, const struct gw_conn *conn) {
+    return conn->phase == GW_PHASE_OPEN && conn->input_first == GW_NO_BUFFER && r->ready_carried == 0
+        && (conn->flags & (GW_CONN_READY | GW_CONN_PAUSED | GW_CONN_MUTED)) == 0
+        && conn->short_turn != (uint16_t)r->stats.turns && gw_ws_is_between_messages(&conn->decoder);
+}
+
+// Hands out the short whole messages at the front of data[at, end), while the turn and the queue take them. The
+// decoder is between messages. Returns where they end.
+__attribute__((always_inline))
+static inline uint32_t gw_inbound_run(struct gw_reactor *r, struct gw_conn *conn, uint8_t *data, uint32_t at,
+                                      uint32_t end, uint32_t *queued) {
+    const gw_conn_id id = gw_conn_identity(r, conn);
+    const size_t limit = r->short_bytes_max;
+    const uint32_t pause = r->outbound_pause;
+    struct gw_event *const first = &r->events[r->events_count], *const last = &r->events[r->events_max];
+    struct gw_event *event = first;
+    uint32_t sum = *queued;
+    size_t payload;
+    while (event < last && sum < pause && gw_ws_take_short(data + at, end - at, limit, &payload)) {
+        *event++ = (struct gw_event){
+            .conn = id, .kind = GW_EVENT_MESSAGE, .opcode = data[at] & 0x0F,
+            .data = data + at + GW_WS_SHORT_HEADER_BYTES, .length = payload,
+        };
+        at += GW_WS_SHORT_HEADER_BYTES + (uint32_t)payload;
+        sum += GW_WS_SERVER_HEADER_BYTES_MAX + (uint32_t)payload;
+    }
+    *queued = sum;
+    const uint32_t count = (uint32_t)(event - first);
+    r->events_count += count;
+    r->stats.messages_in += count;
+    return at;
+}
+
+// Input like any other: decoded when the connection's turn comes.
+__attribute__((noinline))
+static void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t start,
+                               uint32_t end) {
+    if (conn->phase > GW_PHASE_CLOSING) {
+        gw_reactor_spend(r, buffer);
+        return;
+    }
+    struct gw_received *received = &r->received[buffer];
+    received->next = GW_NO_BUFFER;
+    received->start = start;
+    received->end = end;
+    if (conn->input_first == GW_NO_BUFFER) {
+        conn->input_first = buffer;
+    } else {
+        r->received[conn->input_last].next = buffer;
+    }
+    conn->input_last = buffer;
+    conn->active_tick = r->now;
+    if (conn->flags & GW_CONN_PAUSED) {
+        gw_inbound_hold(r, conn);
+    } else {
+        gw_reactor_make_ready(r, conn);
+    }
+}
+
+void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes) {
+    r->received[buffer].held = 1;
+    r->stats.bytes_in += bytes;
+    uint32_t at = 0;
+    if (gw_inbound_is_calm(r, conn)) {
+        uint32_t queued = conn->out.bytes;
+        at = gw_inbound_run(r, conn, gw_received_data(r, buffer), 0, bytes, &queued);
+        conn->short_turn = at > 0 ? (uint16_t)r->stats.turns : conn->short_turn;
+    }
+    if (at < bytes) {
+        gw_inbound_enqueue(r, conn, buffer, at, bytes);
+        return;
+    }
+    conn->active_tick = r->now;
+    gw_reactor_spend(r, buffer);
+}
+
 enum gw_progress { GW_CONSUMED, GW_STOPPED, GW_LATER };
 
 // Decodes data[*start, end) and moves *start. CONSUMED: all of it. STOPPED: the connection takes no more now.
@@ -234,9 +312,11 @@ enum gw_progress { GW_CONSUMED, GW_STOPPED, GW_LATER };
 static inline enum gw_progress gw_inbound_frames(struct gw_reactor *r, struct gw_conn *conn, uint8_t *data,
                                                  uint32_t *start, uint32_t end, struct gw_buf *source,
                                                  uint32_t *queued) {
-    const gw_conn_id id = gw_conn_identity(r, conn);
     enum gw_progress progress = GW_CONSUMED;
     uint32_t at = *start, sum = *queued;
+    if (source == NULL && conn->phase == GW_PHASE_OPEN && gw_ws_is_between_messages(&conn->decoder)) {
+        at = gw_inbound_run(r, conn, data, at, end, &sum);
+    }
     while (at < end) {
         if (!gw_reactor_has_room(r)) {
             progress = GW_LATER;
@@ -256,15 +336,6 @@ static inline enum gw_progress gw_inbound_frames(struct gw_reactor *r, struct gw
         }
         at += (uint32_t)consumed;
         if (result == GW_WS_DATA) {
-            // Nearly every message is this one: whole where it was received.
-            if (item.first && item.last && source == NULL && conn->phase == GW_PHASE_OPEN) {
-                struct gw_event *event = gw_reactor_push_event(r, id, GW_EVENT_MESSAGE, item.opcode);
-                event->data = item.data;
-                event->length = item.length;
-                r->stats.messages_in++;
-                sum += (uint32_t)item.length + GW_WS_SERVER_HEADER_BYTES_MAX;
-                continue;
-            }
             sum += gw_inbound_piece(r, conn, &item, source);
         } else if (result == GW_WS_DEFLATED) {
             sum += gw_compression_piece(r, conn, &item);
@@ -291,6 +362,9 @@ int gw_inbound_decode(struct gw_reactor *r, struct gw_conn *conn) {
             return 1;
         }
         gw_inbound_request(r, conn);
+    }
+    if (conn->phase == GW_PHASE_OPEN && conn->short_turn == (uint16_t)r->stats.turns && !gw_inbound_is_empty(conn)) {
+        return 1;
     }
     while (conn->phase <= GW_PHASE_CLOSING && !gw_inbound_is_empty(conn)) {
         struct gw_buf *held = conn->held;

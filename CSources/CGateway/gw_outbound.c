@@ -40,17 +40,6 @@ static struct gw_buf *gw_reference_acquire(struct gw_reference_slab *slab, struc
     return buf;
 }
 
-static inline void gw_outbound_release(struct gw_reference_slab *slab, struct gw_buf *buf) {
-    if (buf->size_class != GW_REFERENCE_CLASS) {
-        buf->next = NULL;
-        gw_buf_release(slab->pool, buf);
-        return;
-    }
-    gw_buf_release(slab->pool, ((struct gw_reference *)buf)->of);
-    buf->next = slab->free;
-    slab->free = buf;
-}
-
 static inline void gw_outbound_link(struct gw_outbound *out, struct gw_buf *buf) {
     if (out->last == NULL) {
         out->first = buf;

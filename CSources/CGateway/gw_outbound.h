@@ -63,6 +63,22 @@ static inline uint8_t *gw_outbound_extend_last(struct gw_outbound *out, uint32_t
     return room;
 }
 
+// Room for at most GW_BUF_SMALL_BYTES, without a call. NULL: extend may have it.
+static inline uint8_t *gw_outbound_extend_short(struct gw_outbound *out, struct gw_reference_slab *slab,
+                                                uint32_t bytes) {
+    if (out->last != NULL) {
+        return gw_outbound_extend_last(out, bytes);
+    }
+    struct gw_buf *buf = gw_buf_acquire_small(slab->pool);
+    if (buf == NULL) {
+        return NULL;
+    }
+    buf->end = bytes;
+    out->first = out->last = buf;
+    out->bytes = bytes;
+    return buf->data;
+}
+
 // 0 or GW_ENOBUFS.
 static inline int gw_outbound_append_frame(struct gw_outbound *out, struct gw_reference_slab *slab,
                                            enum gw_ws_opcode opcode, const uint8_t *payload, uint32_t length) {
@@ -89,5 +105,29 @@ void gw_outbound_queue_pong(struct gw_outbound *out);
 // What to send next, in at most max pieces; returns their number. The bytes stay queued until consumed.
 unsigned gw_outbound_peek(const struct gw_outbound *out, struct iovec *iov, unsigned max);
 void gw_outbound_consume(struct gw_outbound *out, struct gw_reference_slab *slab, uint32_t bytes);
+
+// Gives up a buffer that has left the queue.
+static inline void gw_outbound_release(struct gw_reference_slab *slab, struct gw_buf *buf) {
+    if (buf->size_class != GW_REFERENCE_CLASS) {
+        buf->next = NULL;
+        gw_buf_release_inline(slab->pool, buf);
+        return;
+    }
+    gw_buf_release_inline(slab->pool, ((struct gw_reference *)buf)->of);
+    buf->next = slab->free;
+    slab->free = buf;
+}
+
+// The same as consume for a queue of one buffer that leaves whole. False: it is another, and nothing is done.
+static inline int gw_outbound_consume_only(struct gw_outbound *out, struct gw_reference_slab *slab, uint32_t bytes) {
+    struct gw_buf *only = out->first;
+    if (bytes != out->bytes || only == NULL || only != out->last) {
+        return 0;
+    }
+    out->first = out->last = NULL;
+    out->offset = out->bytes = 0;
+    gw_outbound_release(slab, only);
+    return 1;
+}
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "gw_io_epoll.h"
 #include "gw_io_uring.h"
+#include "gw_ws_short.h"
 
 // The turn.
 
@@ -55,7 +56,7 @@ static void gw_turn_handle(struct gw_reactor *r, const struct gw_io_event *event
     struct gw_conn *conn = &r->conns[event->socket];
     switch (event->kind) {
     case GW_IO_RECEIVED:
-        gw_conn_received(r, conn, event->buffer, event->bytes);
+        gw_inbound_received(r, conn, event->buffer, event->bytes);
         break;
     case GW_IO_SENT:
         gw_conn_sent(r, conn, event->result);
@@ -136,6 +137,7 @@ int gw_reactor_turn(struct gw_reactor *r, uint64_t timeout_ns, const struct gw_e
     }
     r->stats.turns++;
     gw_turn_tick(r);
+    r->ready_carried = r->ready_count;
     for (int i = 0; i < count; i++) {
         gw_turn_handle(r, &r->io_events[i]);
     }
@@ -276,6 +278,8 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     r->codec = (struct gw_ws_config){
         .message_bytes_max = config->message_bytes_max, .fragments_max = config->fragments_max, .pool = r->pool,
     };
+    r->short_bytes_max = config->message_bytes_max < GW_WS_SHORT_BYTES_MAX ? config->message_bytes_max
+                                                                            : GW_WS_SHORT_BYTES_MAX;
     r->frame_payload_max = gw_pool_buffer_bytes_max(r->pool) - GW_WS_SERVER_HEADER_BYTES_MAX;
     gw_turn_tick(r);
     gw_wheel_init(&r->wheel, &r->conns->timer, sizeof *r->conns, r->now);

@@ -48,6 +48,7 @@ struct gw_reactor {
 
     uint32_t *ready;               // slots with input to decode or an event to hand out, first come first served
     uint32_t ready_count;
+    uint32_t ready_carried;        // of them, those from an earlier turn
     uint32_t *dirty;               // slots with bytes to send and no send under way
     uint32_t dirty_count;
     uint32_t *spent;               // receive buffers that go back to the kernel when the next turn begins
@@ -57,6 +58,7 @@ struct gw_reactor {
     uint32_t leased;               // receive buffers with a lease
 
     uint32_t now;                  // tick of the turn
+    uint32_t short_bytes_max;      // a message up to this may go the everyday way
     uint32_t frame_payload_max;    // what fits a buffer with its header
     uint32_t outbound_bytes_max;
     uint32_t outbound_pause;       // with this much queued a connection's messages wait

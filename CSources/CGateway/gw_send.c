@@ -58,7 +58,7 @@ static inline void gw_copy_short(uint8_t *to, const uint8_t *from, uint32_t leng
     }
 }
 
-// Whatever is not an everyday send: a refusal, a long message, a queue that needs a buffer.
+// Whatever is not an everyday send: a refusal, a long message, a connection that compresses.
 __attribute__((noinline))
 static int gw_conn_send_slow(struct gw_reactor *r, struct gw_conn *conn, enum gw_opcode opcode, const uint8_t *data,
                              uint64_t length) {
@@ -86,10 +86,10 @@ int gw_conn_send(struct gw_reactor *r, gw_conn_id id, enum gw_opcode opcode, con
     if (conn == NULL) {
         return GW_ENOCONN;
     }
-    // A short message behind others of its turn, on the way that calls nothing.
-    if (conn->phase == GW_PHASE_OPEN && length <= GW_WS_CONTROL_BYTES_MAX && (opcode == GW_TEXT || opcode == GW_BINARY)
-        && !gw_conn_queue_full(r, conn)) {
-        uint8_t *room = gw_outbound_extend_last(&conn->out, 2 + (uint32_t)length);
+    // A short message behind others of its turn, or alone in a buffer of its own.
+    if (conn->phase == GW_PHASE_OPEN && length <= GW_WS_CONTROL_BYTES_MAX && !conn->decoder.deflate
+        && (uint32_t)opcode - GW_TEXT <= GW_BINARY - GW_TEXT && !gw_conn_queue_full(r, conn)) {
+        uint8_t *room = gw_outbound_extend_short(&conn->out, &r->references, 2 + (uint32_t)length);
         if (room != NULL) {
             room[0] = (uint8_t)(0x80 | opcode);
             room[1] = (uint8_t)length;

@@ -9,22 +9,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define GW_POOL_POISONS 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define GW_POOL_POISONS 1
-#endif
-#ifdef GW_POOL_POISONS
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)0)
-#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)0)
-#endif
-
 enum {
-    GW_CLASS_BYTES_MIN = 512,
+    GW_CLASS_BYTES_MIN = GW_BUF_SMALL_BYTES,
     GW_CLASSES_MAX = 12,                   // 512 B << 2 * 11 = 2 GiB
     GW_HEAD_BYTES = 64,                    // a struct gw_buf, and the alignment of what follows
     GW_PAGE_BYTES = 4096,
@@ -34,7 +20,7 @@ enum {
 static_assert(sizeof(struct gw_buf) <= GW_HEAD_BYTES, "a buffer's struct fits before its bytes");
 
 struct gw_class {
-    struct gw_buf *warm;      // free, pages kept
+    struct gw_buf *warm;      // free, pages kept; those of class 0 lie in the pool's small
     struct gw_buf *cold;      // free, pages given back
     uint8_t *memory;
     uint64_t memory_bytes;
@@ -42,11 +28,11 @@ struct gw_class {
     uint64_t fresh, count_max;    // buffers ever handed out, and how many there can be
     uint32_t capacity;
     uint32_t head_bytes;          // from a stride's start to its bytes
-    uint32_t warm_count;
+    uint32_t warm_count;          // kept for classes that give pages back
 };
 
 struct gw_pool {
-    uint64_t held_bytes, bytes_max;
+    struct gw_pool_small small;
     uint32_t buffer_bytes_max;
     uint32_t class_count;
     struct gw_class classes[GW_CLASSES_MAX];
@@ -97,7 +83,7 @@ int gw_pool_create(uint64_t bytes_max, uint32_t buffer_bytes_max, struct gw_pool
     if (created == NULL) {
         return -ENOMEM;
     }
-    created->bytes_max = bytes_max;
+    created->small.bytes_max = bytes_max;
     created->class_count = class_of(buffer_bytes_max) + 1;
     for (uint32_t index = 0; index < created->class_count; index++) {
         const int error = class_init(&created->classes[index], index, bytes_max);
@@ -113,16 +99,21 @@ int gw_pool_create(uint64_t bytes_max, uint32_t buffer_bytes_max, struct gw_pool
 }
 
 void gw_pool_destroy(struct gw_pool *pool) {
-    assert(pool->held_bytes == 0);
+    assert(pool->small.held_bytes == 0);
     classes_deinit(pool);
     free(pool);
 }
 
-static struct gw_buf *buf_take(struct gw_class *class, uint32_t index) {
-    struct gw_buf *buf = class->warm;
+static struct gw_buf **warm_list(struct gw_pool *pool, uint32_t index) {
+    return index == 0 ? &pool->small.free : &pool->classes[index].warm;
+}
+
+static struct gw_buf *buf_take(struct gw_pool *pool, uint32_t index) {
+    struct gw_class *class = &pool->classes[index];
+    struct gw_buf **warm = warm_list(pool, index), *buf = *warm;
     if (buf != NULL) {
-        class->warm = buf->next;
-        class->warm_count--;
+        *warm = buf->next;
+        class->warm_count -= class->capacity > GW_COLD_BYTES_MIN;
     } else if ((buf = class->cold) != NULL) {
         class->cold = buf->next;
     } else if (class->fresh < class->count_max) {
@@ -142,13 +133,13 @@ struct gw_buf *gw_buf_acquire(struct gw_pool *pool, uint32_t bytes) {
         return NULL;
     }
     struct gw_class *class = &pool->classes[index];
-    if (pool->held_bytes + class->capacity > pool->bytes_max) {
+    if (pool->small.held_bytes + class->capacity > pool->small.bytes_max) {
         return NULL;
     }
     // Never NULL for want of strides: held_bytes bounds the buffers of a class to its count_max.
-    struct gw_buf *buf = buf_take(class, index);
+    struct gw_buf *buf = buf_take(pool, index);
     assert(buf != NULL);
-    pool->held_bytes += class->capacity;
+    pool->small.held_bytes += class->capacity;
     ASAN_UNPOISON_MEMORY_REGION(buf->data, buf->capacity);
     buf->next = NULL;
     buf->start = buf->end = 0;
@@ -162,21 +153,22 @@ void gw_buf_release(struct gw_pool *pool, struct gw_buf *buf) {
         return;
     }
     struct gw_class *class = &pool->classes[buf->size_class];
-    pool->held_bytes -= class->capacity;
+    pool->small.held_bytes -= class->capacity;
     if (class->capacity > GW_COLD_BYTES_MIN && class->warm_count >= GW_WARM_MAX) {
         madvise(buf->data, buf->capacity, MADV_DONTNEED);
         buf->next = class->cold;
         class->cold = buf;
     } else {
-        buf->next = class->warm;
-        class->warm = buf;
-        class->warm_count++;
+        struct gw_buf **warm = warm_list(pool, buf->size_class);
+        buf->next = *warm;
+        *warm = buf;
+        class->warm_count += class->capacity > GW_COLD_BYTES_MIN;
     }
     ASAN_POISON_MEMORY_REGION(buf->data, buf->capacity);
 }
 
 uint32_t gw_buf_class_bytes(uint32_t bytes) { return (uint32_t)GW_CLASS_BYTES_MIN << (2 * class_of(bytes)); }
 
-uint64_t gw_pool_held_bytes(const struct gw_pool *pool) { return pool->held_bytes; }
+uint64_t gw_pool_held_bytes(const struct gw_pool *pool) { return pool->small.held_bytes; }
 
 uint32_t gw_pool_buffer_bytes_max(const struct gw_pool *pool) { return pool->buffer_bytes_max; }

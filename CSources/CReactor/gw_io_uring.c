@@ -79,30 +79,41 @@ void gw_uring_buffers_return(struct gw_io *io, const uint32_t *buffers, unsigned
     assert(u->buffers_free <= io->receive_buffers);
 }
 
+// Several pieces, or no free request at hand.
+__attribute__((noinline))
+static void gw_uring_send_vectored(struct gw_io_uring *u, uint32_t socket, const struct iovec *iov, unsigned count) {
+    while (u->messages_used == GW_MESSAGES) {
+        gw_uring_submit_early(u);
+    }
+    // The request first: taking it may submit, and with that free the scratch entries.
+    struct io_uring_sqe *sqe = gw_uring_sqe(u);
+    struct gw_message_scratch *message = &u->messages[u->messages_used++];
+    for (unsigned i = 0; i < count; i++) {
+        message->iov[i] = iov[i];
+    }
+    message->header = (struct msghdr){ .msg_iov = message->iov, .msg_iovlen = count };
+    io_uring_prep_sendmsg(sqe, (int)socket, &message->header, MSG_NOSIGNAL);
+    sqe->flags |= IOSQE_FIXED_FILE;
+    sqe->user_data = gw_request_pack(GW_SEND, u->sockets[socket].generation, socket);
+}
+
+// One piece goes without a call, its request written whole and in order: a few wide stores where
+// io_uring_prep_send's are many.
 static void gw_uring_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, unsigned count) {
     struct gw_io_uring *u = gw_uring(io);
     struct gw_socket *s = &u->sockets[socket];
     assert(count >= 1 && count <= GW_IO_IOV_MAX && !(s->flags & (GW_SOCKET_SENDING | GW_SOCKET_CLOSING)));
-    struct io_uring_sqe *sqe;
-    if (count == 1) {
-        sqe = gw_uring_sqe(u);
-        io_uring_prep_send(sqe, (int)socket, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
-    } else {
-        while (u->messages_used == GW_MESSAGES) {
-            gw_uring_submit_early(u);
-        }
-        // The request first: taking it may submit, and with that free the scratch entries.
-        sqe = gw_uring_sqe(u);
-        struct gw_message_scratch *message = &u->messages[u->messages_used++];
-        for (unsigned i = 0; i < count; i++) {
-            message->iov[i] = iov[i];
-        }
-        message->header = (struct msghdr){ .msg_iov = message->iov, .msg_iovlen = count };
-        io_uring_prep_sendmsg(sqe, (int)socket, &message->header, MSG_NOSIGNAL);
-    }
-    sqe->flags |= IOSQE_FIXED_FILE;
-    sqe->user_data = gw_request_pack(GW_SEND, s->generation, socket);
     s->flags |= GW_SOCKET_SENDING;
+    struct io_uring_sqe *sqe = count == 1 ? io_uring_get_sqe(&u->ring) : NULL;
+    if (sqe == NULL) {
+        gw_uring_send_vectored(u, socket, iov, count);
+        return;
+    }
+    *sqe = (struct io_uring_sqe){
+        .opcode = IORING_OP_SEND, .flags = IOSQE_FIXED_FILE, .fd = (int)socket,
+        .addr = (uint64_t)(uintptr_t)iov->iov_base, .len = (uint32_t)iov->iov_len, .msg_flags = MSG_NOSIGNAL,
+        .user_data = gw_request_pack(GW_SEND, s->generation, socket),
+    };
 }
 
 static void gw_uring_shutdown(struct gw_io *io, uint32_t socket) {

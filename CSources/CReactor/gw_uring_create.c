@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "gw_uring.h"
 
@@ -40,6 +42,34 @@ void gw_uring_destroy(struct gw_io *io) {
     gw_uring_free(u);
 }
 
+// What the backend asks of its ring, and nothing else: should an attacker ever write requests of their own, the kernel
+// opens, reads and connects nothing for them.
+static int gw_uring_restrict(struct gw_io_uring *u) {
+    static const uint8_t requests[] = {
+        IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
+        IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD,
+    };
+    static const uint8_t registrations[] = {
+        IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS, IORING_REGISTER_SYNC_CANCEL, IORING_UNREGISTER_FILES,
+        IORING_UNREGISTER_PBUF_RING,
+    };
+    struct io_uring_restriction allowed[sizeof requests + sizeof registrations + 1] = {
+        { .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+          .sqe_flags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS },
+    };
+    unsigned count = 1;
+    for (size_t i = 0; i < sizeof requests; i++) {
+        allowed[count++] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = requests[i] };
+    }
+    for (size_t i = 0; i < sizeof registrations; i++) {
+        allowed[count++] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_REGISTER_OP,
+                                                          .register_op = registrations[i] };
+    }
+    // liburing 2.3 declares a function for this and does not export it.
+    const long result = syscall(SYS_io_uring_register, u->ring.ring_fd, IORING_REGISTER_RESTRICTIONS, allowed, count);
+    return result < 0 ? -errno : 0;
+}
+
 // The ring starts disabled: its one submitter is then the thread that takes the first turn, not the one that
 // creates it.
 static int gw_uring_open_ring(struct gw_io_uring *u) {
@@ -60,6 +90,9 @@ static int gw_uring_open_ring(struct gw_io_uring *u) {
     error = io_uring_register_files_sparse(&u->ring, u->sockets_max);
     if (error >= 0) {
         error = io_uring_register_buf_ring(&u->ring, &registration, 0);
+    }
+    if (error >= 0) {
+        error = gw_uring_restrict(u);
     }
     if (error < 0) {
         io_uring_queue_exit(&u->ring);

@@ -12,6 +12,7 @@
 #include "gw_mask.h"
 #include "gw_pool.h"
 #include "gw_utf8.h"
+#include "gw_ws_short.h"
 
 enum phase { PHASE_HEADER, PHASE_DATA, PHASE_CONTROL, PHASE_FAILED };
 
@@ -313,7 +314,7 @@ static enum gw_ws_result unmask_long(struct gw_ws_decoder *decoder, uint32_t mas
 
 enum gw_ws_result gw_ws_decode(struct gw_ws_decoder *decoder, const struct gw_ws_config *config, uint8_t *data,
                                size_t length, size_t *consumed, struct gw_ws_item *item) {
-    const bool between_messages = (decoder->phase | decoder->header_length | decoder->message_opcode) == 0;
+    const bool between_messages = gw_ws_is_between_messages(decoder);
     size_t payload;
     const size_t header = between_messages ? whole_header_bytes(config, data, length, &payload) : 0;
     if (header == 0) {
@@ -331,6 +332,14 @@ enum gw_ws_result gw_ws_decode(struct gw_ws_decoder *decoder, const struct gw_ws
     }
     const bool ascii = gw_mask_apply_short(data + header, payload, mask);
     return ascii || item->opcode == GW_WS_BINARY ? GW_WS_DATA : check_whole_text(decoder, item);
+}
+
+bool gw_ws_keep_text(uint8_t *text, size_t bytes, uint32_t mask) {
+    if (gw_utf8_feed(GW_UTF8_START, text, bytes) == GW_UTF8_START) {
+        return true;
+    }
+    (void)gw_mask_apply_short(text, bytes, mask);
+    return false;
 }
 
 static void store_big_endian(uint8_t *out, uint64_t value, size_t bytes) {

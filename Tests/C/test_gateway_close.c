@@ -259,7 +259,7 @@ static void close__of_a_broken_frame_comes_after_the_answers(void) {
     length += frame_write(wire + length, 0xF2, "bad", 3);
     length += frame_write(wire + length, 0x82, "late", 4);
     client_send(&w, fd, wire, length);
-    const char *const answers[] = { "p", "one", "two" };
+    const char *const answers[] = { "one", "p", "two" };
     for (size_t index = 0; index < 3; index++) {
         const struct frame frame = client_read_frame(&w, fd, payload, sizeof payload);
         CHECK(frame.length == strlen(answers[index]) && memcmp(payload, answers[index], frame.length) == 0);
