@@ -141,6 +141,7 @@ extension ReactorSettings {
         untrustedPerPeerMax = settings.strangersPerAddress
         messageBytesMax = settings.frameBytesMax
         outboundBytesMax = settings.outboundBytesMax
+        deflate = settings.deflate
         handshakeLimit = settings.helloLimit
         idleLimit = settings.heartbeat * 5 / 2
         idleCloseCode = CloseCode.silent.rawValue

@@ -18,6 +18,7 @@ public struct GatewaySettings: Sendable {
     public var helloLimit: Duration = .seconds(5)
     public var frameBytesMax = 64 * 1024
     public var outboundBytesMax = 256 * 1024
+    public var deflate = DeflateSettings()
     /// Over which the clients of a draining node are spread.
     public var drainWindow: Duration = .seconds(2)
     /// Allowed Origin values; empty: any.

@@ -21,6 +21,22 @@ public enum Backend: String, CaseIterable, Sendable {
     }
 }
 
+/// permessage-deflate, RFC 7692.
+public struct DeflateSettings: Sendable {
+    /// Whether it is agreed to where a client offers it.
+    public var isOn = true
+    /// The widest window, 9 to 15 bits, where the client leaves the choice to us.
+    public var windowBits = 12
+    /// 1 (fast) to 9.
+    public var level = 1
+    /// A shorter message is sent as it is; at least 126.
+    public var thresholdBytes = 512
+    /// What the contexts of a reactor may hold between messages.
+    public var bytesMax = 64 * 1024 * 1024
+
+    public init() {}
+}
+
 public struct ReactorSettings: Sendable {
     public var backend = Backend.automatic
     public var connectionsMax = 16_384
@@ -43,6 +59,7 @@ public struct ReactorSettings: Sendable {
     public var subprotocols: [String] = []
     /// Allowed Origin values; nil: any.
     public var origins: [String]?
+    public var deflate = DeflateSettings()
 
     public init() {}
 
@@ -63,6 +80,11 @@ public struct ReactorSettings: Sendable {
         config.write_stall_ms = Self.milliseconds(writeStallLimit)
         config.close_ms = Self.milliseconds(closeLimit)
         config.subprotocol_required = subprotocols.isEmpty ? 0 : 1
+        config.deflate = deflate.isOn ? 1 : 0
+        config.deflate_bits = UInt8(clamping: deflate.windowBits)
+        config.deflate_level = UInt8(clamping: deflate.level)
+        config.deflate_threshold_bytes = UInt32(clamping: deflate.thresholdBytes)
+        config.deflate_bytes_max = UInt64(clamping: deflate.bytesMax)
         let path = CStrings([path])
         let subprotocols = CStrings(subprotocols)
         let origins = CStrings(origins ?? [])

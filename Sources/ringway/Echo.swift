@@ -25,6 +25,9 @@ struct Echo: AsyncParsableCommand {
     @Option(help: "The most fragments of a message.")
     var fragmentsMax = 1 << 20
 
+    @Flag(inversion: .prefixedNo, help: "Agree to permessage-deflate where it is offered.")
+    var deflate = true
+
     func run() async throws {
         var settings = ReactorSettings()
         settings.path = "/"
@@ -33,6 +36,7 @@ struct Echo: AsyncParsableCommand {
         settings.fragmentsMax = fragmentsMax
         settings.outboundBytesMax = 2 * messageBytesMax + 64 * 1024
         settings.poolBytesMax = 1 << 30
+        settings.deflate.isOn = deflate
         let reactors = try await ReactorGroup.start(
             count: reactors, settings: settings, address: address, port: port
         ) { _ in EchoHandler() }

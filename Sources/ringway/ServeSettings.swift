@@ -31,6 +31,11 @@ struct ServeSettings {
         Setting("connections-max", default: "16384", "WebSocket connections a reactor"),
         Setting(
             "strangers-per-address", default: "256", "sockets of an address and reactor that have not said hello; 0: any number"),
+        Setting("deflate", default: "on", "permessage-deflate where a client offers it: on or off"),
+        Setting("deflate-window-bits", default: "12", "its widest window, 9 to 15"),
+        Setting("deflate-level", default: "1", "1 (fast) to 9"),
+        Setting("deflate-threshold-bytes", default: "512", "shorter messages are sent as they are; 126 at least"),
+        Setting("deflate-bytes-max", default: "67108864", "what a reactor's compression contexts may hold between messages"),
         Setting("heartbeat-ms", default: "30000", "how often a client must be heard"),
         Setting("drain-ms", default: "2000", "over how long the clients of a stopping node are spread"),
         Setting("origins", default: "", "allowed Origin values, separated by commas; empty: any"),
@@ -88,6 +93,7 @@ struct ServeSettings {
         gateway.io = io
         gateway.connectionsMax = try settings.int("connections-max", in: 1...1_000_000)
         gateway.strangersPerAddress = try settings.int("strangers-per-address", in: 0...1_000_000)
+        gateway.deflate = try Self.deflate(settings)
         gateway.heartbeat = .milliseconds(try settings.int("heartbeat-ms", in: 100...3_600_000))
         gateway.drainWindow = .milliseconds(try settings.int("drain-ms", in: 0...3_600_000))
         gateway.origins = settings.list("origins")
@@ -102,6 +108,20 @@ struct ServeSettings {
         auth.hasherQueue = try settings.int("hasher-queue", in: 1...100_000)
         self.auth = auth
         friendship = try Self.friendship(settings)
+    }
+
+    private static func deflate(_ settings: Settings) throws -> DeflateSettings {
+        let answer = settings.string("deflate")
+        guard answer == "on" || answer == "off" else {
+            throw Complaint(line: "--deflate must be on or off, not \(answer)", code: 64)
+        }
+        var deflate = DeflateSettings()
+        deflate.isOn = answer == "on"
+        deflate.windowBits = try settings.int("deflate-window-bits", in: 9...15)
+        deflate.level = try settings.int("deflate-level", in: 1...9)
+        deflate.thresholdBytes = try settings.int("deflate-threshold-bytes", in: 126...Int(UInt32.max))
+        deflate.bytesMax = try settings.int("deflate-bytes-max", in: 0...Int.max)
+        return deflate
     }
 
     private static func friendship(_ settings: Settings) throws -> FriendshipSettings {
