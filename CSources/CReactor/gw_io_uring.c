@@ -1,7 +1,7 @@
 // The io_uring backend: its requests, their completions, the turn; gw_io.h says what a backend does.
 //
-// A socket's two long-lived requests are its multishot receive and at most one send. Both name the socket in
-// their user_data; a close waits until neither is under way, so that no completion of a former owner of the
+// A socket's requests are its multishot receive, at most one send and a shutdown. All name the socket in their
+// user_data; a close waits until none is under way, so that no completion of a former owner of the
 // number can arrive later, but for the close's own, which the generation tells apart.
 #include <assert.h>
 #include <errno.h>
@@ -117,15 +117,18 @@ static void gw_uring_send(struct gw_io *io, uint32_t socket, const struct iovec 
 }
 
 static void gw_uring_shutdown(struct gw_io *io, uint32_t socket) {
-    struct io_uring_sqe *sqe = gw_uring_sqe(gw_uring(io));
+    struct gw_io_uring *u = gw_uring(io);
+    struct gw_socket *s = &u->sockets[socket];
+    struct io_uring_sqe *sqe = gw_uring_sqe(u);
     io_uring_prep_shutdown(sqe, (int)socket, SHUT_WR);
-    sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
-    sqe->user_data = gw_request_pack(GW_QUIET, 0, 0);
+    sqe->flags |= IOSQE_FIXED_FILE;
+    sqe->user_data = gw_request_pack(GW_SHUTDOWN, s->generation, socket);
+    s->flags |= GW_SOCKET_SHUTTING;
 }
 
 static void gw_uring_close_when_quiet(struct gw_io_uring *u, uint32_t socket) {
     struct gw_socket *s = &u->sockets[socket];
-    if (s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_SENDING)) {
+    if (s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_SENDING | GW_SOCKET_SHUTTING)) {
         return;
     }
     struct io_uring_sqe *sqe = gw_uring_sqe(u);
@@ -239,6 +242,17 @@ static unsigned gw_uring_sent(struct gw_io_uring *u, const struct io_uring_cqe *
     return 1;
 }
 
+// The kernel shuts down on another thread and looks the socket up only there: were it closed before, its number's next
+// owner would be met.
+static unsigned gw_uring_shut(struct gw_io_uring *u, const struct io_uring_cqe *cqe) {
+    const uint32_t socket = gw_request_socket(cqe->user_data);
+    u->sockets[socket].flags &= (uint8_t)~GW_SOCKET_SHUTTING;
+    if (u->sockets[socket].flags & GW_SOCKET_CLOSING) {
+        gw_uring_close_when_quiet(u, socket);
+    }
+    return 0;
+}
+
 static unsigned gw_uring_complete(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
     switch (gw_request_kind(cqe->user_data)) {
     case GW_RECEIVE:
@@ -248,6 +262,8 @@ static unsigned gw_uring_complete(struct gw_io_uring *u, const struct io_uring_c
     case GW_ACCEPT_MANY:
     case GW_ACCEPT_ONE:
         return gw_uring_accepted(u, cqe, event);
+    case GW_SHUTDOWN:
+        return gw_uring_shut(u, cqe);
     case GW_CLOSE: {
         const uint32_t socket = gw_request_socket(cqe->user_data);
         const int current = u->sockets[socket].generation == gw_request_generation(cqe->user_data);

@@ -194,9 +194,7 @@ static int gw_tls_begin(struct gw_io_tls *t, struct gw_tls_socket *s) {
         gw_tls_end(t, s, -ENOMEM);
         return 0;
     }
-    // One count each for reading and for writing.
-    BIO_up_ref(t->bio);
-    BIO_up_ref(t->bio);
+    BIO_up_ref(t->bio);   // SSL_set_bio takes one count for both directions
     SSL_set_bio(s->ssl, t->bio, t->bio);
     SSL_set_accept_state(s->ssl);
     return 1;

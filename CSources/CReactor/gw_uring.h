@@ -27,6 +27,7 @@ enum gw_socket_flags {
     GW_SOCKET_STARVED = 16,       // in the list of those that wait for a receive buffer; outlives the owner
     GW_SOCKET_SENDING = 32,
     GW_SOCKET_CLOSING = 64,
+    GW_SOCKET_SHUTTING = 128,     // a shutdown is in the kernel
 };
 
 struct gw_socket {
@@ -75,7 +76,7 @@ static inline struct gw_io_uring *gw_uring(struct gw_io *io) { return (struct gw
 
 // user_data: what the completion is about.
 
-enum gw_request { GW_ACCEPT_MANY, GW_ACCEPT_ONE, GW_RECEIVE, GW_SEND, GW_CLOSE, GW_WAKE, GW_QUIET };
+enum gw_request { GW_ACCEPT_MANY, GW_ACCEPT_ONE, GW_RECEIVE, GW_SEND, GW_SHUTDOWN, GW_CLOSE, GW_WAKE, GW_QUIET };
 
 static inline uint64_t gw_request_pack(enum gw_request request, uint16_t generation, uint32_t socket) {
     return (uint64_t)request << 56 | (uint64_t)generation << 32 | socket;
