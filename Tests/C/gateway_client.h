@@ -19,7 +19,14 @@
 #include <unistd.h>
 
 #include "gw_gateway.h"
+#include "gw_io.h"
 #include "test.h"
+#include "tls_client.h"
+
+// With TEST_IO=tls what a test sends and receives here is encrypted on its way.
+#define send(...) socket_send(__VA_ARGS__)
+#define recv(...) socket_recv(__VA_ARGS__)
+#define close(...) socket_close(__VA_ARGS__)
 
 struct seen {
     gw_conn_id conn;
@@ -46,16 +53,41 @@ HELPER uint64_t world_now_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-// TEST_IO in the environment: the backend under test, io_uring unless told.
+// TEST_IO in the environment: what is under test, io_uring unless told; tls and tls-epoll are TLS over either.
 HELPER enum gw_backend test_backend(void) {
     const char *io = getenv("TEST_IO");
-    CHECK(io == NULL || io[0] == 0 || strcmp(io, "io_uring") == 0 || strcmp(io, "epoll") == 0);
-    return io != NULL && strcmp(io, "epoll") == 0 ? GW_BACKEND_EPOLL : GW_BACKEND_IO_URING;
+    CHECK(io == NULL || io[0] == 0 || strcmp(io, "io_uring") == 0 || strcmp(io, "epoll") == 0
+          || strcmp(io, "tls") == 0 || strcmp(io, "tls-epoll") == 0);
+    return io != NULL && strstr(io, "epoll") != NULL ? GW_BACKEND_EPOLL : GW_BACKEND_IO_URING;
+}
+
+HELPER int test_over_tls(void) {
+    const char *io = getenv("TEST_IO");
+    return io != NULL && strncmp(io, "tls", 3) == 0;
+}
+
+// For what arranges bytes, descriptors or a backlog so exactly that only plaintext meets it.
+#define RUN_PLAIN(test)          \
+    do {                         \
+        if (!test_over_tls()) {  \
+            RUN(test);           \
+        }                        \
+    } while (0)
+
+HELPER void config_secure(struct gw_config *config) {
+    config->tls_certificate_file = tls_files()->certificate;
+    config->tls_key_file = tls_files()->key;
+    if (tls_client_context == NULL) {
+        tls_client_context = tls_client_context_new();
+    }
 }
 
 HELPER void world_open(struct world *w, const struct gw_config *wanted) {
     struct gw_config config = *wanted;
     config.backend = (uint8_t)test_backend();
+    if (test_over_tls()) {
+        config_secure(&config);
+    }
     *w = (struct world){ .seen_max = 65536 };
     w->seen = calloc(w->seen_max, sizeof *w->seen);
     CHECK(gw_reactor_create(&config, &w->reactor) == 0);
