@@ -14,7 +14,10 @@ public final class Gateway: Sendable {
     private let tasks: [Task<Void, Never>]
 
     /// The URL that clients connect to.
-    public var url: String { settings.publicURL.isEmpty ? "ws://\(settings.address):\(group.port)/ws" : settings.publicURL }
+    public var url: String {
+        let scheme = settings.certificate == nil ? "ws" : "wss"
+        return settings.publicURL.isEmpty ? "\(scheme)://\(settings.address):\(group.port)/ws" : settings.publicURL
+    }
 
     private init(
         settings: GatewaySettings, group: ReactorGroup, hosts: [SessionHost], writer: InboxWriter,
@@ -90,6 +93,11 @@ public final class Gateway: Sendable {
         }
     }
 
+    /// New sockets get the certificate that its files hold now; without one nothing happens.
+    public func reloadCertificate() async throws(GatewayError) {
+        if let certificate = settings.certificate { try await group.reloadCertificate(certificate) }
+    }
+
     /// Asks every client to connect again at a moment of its own within the drain window, then closes those that are
     /// left, stores what was accepted, and ends the reactors.
     public func drain() async {
@@ -146,6 +154,7 @@ extension ReactorSettings {
         idleLimit = settings.heartbeat * 5 / 2
         idleCloseCode = CloseCode.silent.rawValue
         subprotocols = FrameFormat.subprotocols
+        certificate = settings.certificate
         origins = settings.origins.isEmpty ? nil : settings.origins
     }
 }

@@ -23,6 +23,8 @@ public struct GatewaySettings: Sendable {
     public var drainWindow: Duration = .seconds(2)
     /// Allowed Origin values; empty: any.
     public var origins: [String] = []
+    /// With it the sockets speak TLS.
+    public var certificate: CertificateFiles?
     /// The URL that clients are told to connect to; empty: made from address and port.
     public var publicURL = ""
 

@@ -148,6 +148,12 @@ public final class Reactor: TaskExecutor, SerialExecutor, Sendable {
         jobs.wake()
     }
 
+    /// New connections get what the files hold now; those that are open keep what they have. After an error all do.
+    public func reloadCertificate(_ files: CertificateFiles) async throws(GatewayError) {
+        let result = await Task(executorPreference: self) { gw_reactor_reload_tls(self.raw, files.certificate, files.key) }.value
+        if result < 0 { throw GatewayError(result) }
+    }
+
     // MARK: On the reactor
 
     var raw: OpaquePointer {

@@ -37,6 +37,11 @@ public struct ReactorGroup: Sendable {
     /// What carries the sockets, of all of them alike.
     public var carrier: Carrier { reactors[0].carrier }
 
+    /// For every reactor, or for none where the files are no pair.
+    public func reloadCertificate(_ files: CertificateFiles) async throws(GatewayError) {
+        for reactor in reactors { try await reactor.reloadCertificate(files) }
+    }
+
     /// Ends every loop and waits for the threads to be done.
     public func stop() async {
         for reactor in reactors { reactor.stop() }

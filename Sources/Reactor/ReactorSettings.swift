@@ -37,6 +37,17 @@ public struct DeflateSettings: Sendable {
     public init() {}
 }
 
+/// A server certificate, with those between it and the root behind it, and its key: PEM files.
+public struct CertificateFiles: Sendable {
+    public var certificate: String
+    public var key: String
+
+    public init(certificate: String, key: String) {
+        self.certificate = certificate
+        self.key = key
+    }
+}
+
 public struct ReactorSettings: Sendable {
     public var backend = Backend.automatic
     public var connectionsMax = 16_384
@@ -60,6 +71,8 @@ public struct ReactorSettings: Sendable {
     /// Allowed Origin values; nil: any.
     public var origins: [String]?
     public var deflate = DeflateSettings()
+    /// With it the sockets speak TLS.
+    public var certificate: CertificateFiles?
 
     public init() {}
 
@@ -88,12 +101,15 @@ public struct ReactorSettings: Sendable {
         let path = CStrings([path])
         let subprotocols = CStrings(subprotocols)
         let origins = CStrings(origins ?? [])
+        let files = CStrings(certificate.map { [$0.certificate, $0.key] } ?? [])
+        config.tls_certificate_file = files.pointers[0]
+        config.tls_key_file = certificate == nil ? nil : files.pointers[1]
         config.backend = backend.code
         config.path = path.pointers[0].unsafelyUnwrapped
         config.subprotocols = self.subprotocols.isEmpty ? nil : UnsafePointer(subprotocols.pointers)
         config.origins = self.origins == nil ? nil : UnsafePointer(origins.pointers)
         var reactor: OpaquePointer?
-        let result = withExtendedLifetime((path, subprotocols, origins)) { gw_reactor_create(&config, &reactor) }
+        let result = withExtendedLifetime((path, subprotocols, origins, files)) { gw_reactor_create(&config, &reactor) }
         guard result >= 0, let reactor else { throw GatewayError(result) }
         return reactor
     }

@@ -28,7 +28,18 @@ struct Echo: AsyncParsableCommand {
     @Flag(inversion: .prefixedNo, help: "Agree to permessage-deflate where it is offered.")
     var deflate = true
 
+    @Option(help: "Speak TLS with this certificate, a PEM file; SIGHUP reads it again.")
+    var tlsCert: String?
+
+    @Option(help: "The certificate's key, a PEM file.")
+    var tlsKey: String?
+
     func run() async throws {
+        try await complaining { try await serve() }
+    }
+
+    private func serve() async throws {
+        let certificate = try CertificateFiles(named: tlsCert ?? "", key: tlsKey ?? "")
         var settings = ReactorSettings()
         settings.path = "/"
         settings.backend = io
@@ -37,17 +48,45 @@ struct Echo: AsyncParsableCommand {
         settings.outboundBytesMax = 2 * messageBytesMax + 64 * 1024
         settings.poolBytesMax = 1 << 30
         settings.deflate.isOn = deflate
-        let reactors = try await ReactorGroup.start(
-            count: reactors, settings: settings, address: address, port: port
-        ) { _ in EchoHandler() }
-        print("ringway echo: ws://\(address):\(reactors.port)/")
+        settings.certificate = certificate
+        let reactors: ReactorGroup
+        do {
+            reactors = try await ReactorGroup.start(
+                count: self.reactors, settings: settings, address: address, port: port
+            ) { _ in EchoHandler() }
+        } catch {
+            throw Complaint(line: "ringway echo can't start: \(error)")
+        }
+        let renewals = Signals.each(.hangUp) {
+            guard let certificate else { return }
+            do {
+                try await reactors.reloadCertificate(certificate)
+                print("the certificate was read again")
+            } catch {
+                print("the certificate stays as it was: \(error)")
+            }
+            OutputStream.flush()
+        }
+        print("ringway echo: \(certificate == nil ? "ws" : "wss")://\(address):\(reactors.port)/")
         OutputStream.flush()
         await Signals.firstOf(.terminate, .interrupt)
+        renewals.cancel()
         await reactors.stop()
     }
 }
 
 extension Backend: ExpressibleByArgument {}
+
+extension CertificateFiles {
+    /// Nil when neither is named; one alone is an error.
+    init?(named certificate: String, key: String) throws {
+        if certificate.isEmpty && key.isEmpty { return nil }
+        guard !certificate.isEmpty, !key.isEmpty else {
+            throw Complaint(line: "--tls-cert and --tls-key go together: one of them is not set", code: 64)
+        }
+        self.init(certificate: certificate, key: key)
+    }
+}
 
 private final class EchoHandler: ReactorHandler {
     func started(on reactor: Reactor) {}

@@ -110,7 +110,9 @@ private struct Node {
         let running = Task { try await group.run() }
         for await _ in httpUp {}
         announce(gateway)
+        let renewals = Signals.each(.hangUp) { await renewCertificate(gateway) }
         await Signals.firstOf(.terminate, .interrupt)
+        renewals.cancel()
         logger.info("draining")
         await gateway.drain()
         await group.triggerGracefulShutdown()
@@ -143,6 +145,15 @@ private struct Node {
         return { token in
             let answer = try await auth.verifyToken(.with { $0.accessToken = token })
             return Caller(userID: answer.userID, deviceID: answer.deviceID)
+        }
+    }
+
+    private func renewCertificate(_ gateway: Gateway) async {
+        do {
+            try await gateway.reloadCertificate()
+            logger.info("the certificate was read again")
+        } catch {
+            logger.error("the certificate stays as it was: \(error)")
         }
     }
 

@@ -40,6 +40,8 @@ struct ServeSettings {
         Setting("drain-ms", default: "2000", "over how long the clients of a stopping node are spread"),
         Setting("origins", default: "", "allowed Origin values, separated by commas; empty: any"),
         Setting("public-url", default: "", "the WebSocket URL that clients are told; empty: made from address and port"),
+        Setting("tls-cert", default: "", "WebSocket over TLS with this certificate, a PEM file; SIGHUP reads it again"),
+        Setting("tls-key", default: "", "the certificate's key, a PEM file"),
         Setting("issuer", default: "ringway", "the iss claim of access tokens"),
         Setting("audience", default: "ringway", "the aud claim of access tokens"),
         Setting("hasher-threads", default: "0", "passwords hashed at a time; 0: one a core"),
@@ -97,6 +99,8 @@ struct ServeSettings {
         gateway.heartbeat = .milliseconds(try settings.int("heartbeat-ms", in: 100...3_600_000))
         gateway.drainWindow = .milliseconds(try settings.int("drain-ms", in: 0...3_600_000))
         gateway.origins = settings.list("origins")
+        gateway.certificate = try CertificateFiles(
+            named: settings.string("tls-cert"), key: settings.string("tls-key"))
         gateway.publicURL = settings.string("public-url")
         self.gateway = gateway
 
