@@ -4,7 +4,8 @@
 SWIFT_FLAGS := -c release -Xswiftc -enable-testing
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build run test lint fuzz autobahn coverage proto proto-check bench bench-gate bench-accept clean
+.PHONY: help setup build run test lint fuzz autobahn coverage proto proto-check openapi openapi-check bench \
+    bench-gate bench-accept clean
 
 help:
 	@echo "make run          install what is missing, build, start a private Postgres, migrate, serve"
@@ -15,6 +16,7 @@ help:
 	@echo "make coverage     the lines of the codec that its tests and fuzz seeds reach; fails below 95 %"
 	@echo "make lint         the rules of docs/style.md that a script can check"
 	@echo "make proto        regenerate Sources/Contract/Generated (proto-check: fail when it is stale)"
+	@echo "make openapi      write the HTTP API's description anew (openapi-check: fail when it is stale)"
 	@echo "make bench        measure the server; figures go to bench/results/"
 	@echo "make bench-gate   fail when the core costs more instructions, calls or bytes than bench/thresholds allows"
 	@echo "make bench-accept measure and write new thresholds; the commit says why"
@@ -57,6 +59,14 @@ proto:
 proto-check:
 	@scripts/setup.sh
 	@scripts/proto.sh --check
+
+openapi: build
+	@scripts/setup.sh --tests
+	@.build-venv/bin/python scripts/openapi.py .build/release/ringway
+
+openapi-check: build
+	@scripts/setup.sh --tests
+	@.build-venv/bin/python scripts/openapi.py .build/release/ringway --check
 
 bench:
 	@scripts/setup.sh --tests

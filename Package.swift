@@ -70,8 +70,9 @@ let package = Package(
                 "Contract", "ServiceKit", logging,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "NIOCore", package: "swift-nio"),
-            ] + grpc),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "Crypto", package: "swift-crypto"),
+            ] + grpc,
+            resources: [.copy("Resources")]),
         .target(
             name: "RingwayClient",
             dependencies: [

@@ -25,8 +25,10 @@ struct APIResponder: HTTPResponder {
 
     let routes: [Route]
     let requestTimeout: Duration
+    let documentation = DocumentationPages()
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
+        if let page = documentation.response(to: request) { return page }
         let requestID = Self.requestID(of: request)
         do {
             let body = try await receiveBody(of: request, on: context.channel)

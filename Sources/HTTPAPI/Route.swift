@@ -9,6 +9,8 @@ struct Route: Sendable {
     let path: PathTemplate
     /// From the request's parameters and body to the answer as JSON. Throws APIError or RPCError.
     let answer: @Sendable (Parameters, _ body: ByteBuffer, Metadata, CallOptions) async throws -> ByteBuffer
+    /// What the API's description says of it.
+    let summary: RouteSummary
 
     init<Request: Message, Answer: Message>(
         _ method: HTTPRequest.Method,
@@ -18,6 +20,7 @@ struct Route: Sendable {
     ) {
         self.method = method
         self.path = PathTemplate(path)
+        summary = RouteSummary(method, self.path, fill: fill, answer: Answer.self)
         let takesBody = method == .post || method == .patch
         self.answer = { parameters, body, metadata, options in
             var request = takesBody ? try Request(body) : Request()
@@ -98,6 +101,8 @@ struct PathTemplate: Sendable {
 struct Parameters: Sendable {
     let path: [String: Substring]
     let query: [Substring: Substring]
+    /// Told each name that is looked up in the query, for the API's description; nil while serving.
+    var onLookup: (@Sendable (_ name: String) -> Void)?
 
     /// An id out of the path: 1 to 2^63-1 in decimal digits.
     func id(_ name: String) throws(APIError) -> Int64 {
@@ -109,6 +114,7 @@ struct Parameters: Sendable {
 
     /// A number out of the query, 0 when it is absent.
     func count<Number: FixedWidthInteger>(_ name: String) throws(APIError) -> Number {
+        onLookup?(name)
         guard let text = query[name[...]] else { return 0 }
         guard let number: Number = Self.decimal(text) else {
             throw .invalidArgument("\(name) must be an integer from 0 to \(Number.max)")

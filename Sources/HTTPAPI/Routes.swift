@@ -8,3 +8,8 @@ func makeRoutes<Transport: ClientTransport>(_ client: GRPCClient<Transport>) -> 
         + friendshipRoutes(.init(wrapping: client)) + inboxRoutes(.init(wrapping: client))
         + gatewayRoutes(.init(wrapping: client))
 }
+
+/// What `makeRoutes` serves, for the API's description. Nothing is called.
+public func summarizeRoutes<Transport: ClientTransport>(_ client: GRPCClient<Transport>) -> [RouteSummary] {
+    makeRoutes(client).map(\.summary)
+}

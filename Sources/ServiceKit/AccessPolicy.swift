@@ -12,7 +12,7 @@ public enum Access: Sendable {
 }
 
 public enum AccessPolicy {
-    static let methods: [String: Access] = [
+    public static let methods: [String: Access] = [
         "ringway.v1.AuthService/Register": .anyone,
         "ringway.v1.AuthService/LogIn": .anyone,
         "ringway.v1.AuthService/Refresh": .anyone,
