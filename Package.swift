@@ -45,6 +45,10 @@ let package = Package(
         .systemLibrary(name: "CPostgres", path: "CSources/CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CArgon2", path: "CSources/CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
 
+        .systemLibrary(
+            name: "CImage", path: "CSources/CImage",
+            providers: [.apt(["libpng-dev", "libturbojpeg0-dev", "libwebp-dev"])]),
+
         // What everything stands on.
         .target(name: "Contract", dependencies: grpc, exclude: ["proto"]),
         .target(name: "Reactor", dependencies: ["CGateway"]),
@@ -58,7 +62,11 @@ let package = Package(
                 "CArgon2", "Contract", "Postgres", "ServiceKit",
                 .product(name: "JWTKit", package: "jwt-kit"), .product(name: "Crypto", package: "swift-crypto"),
             ] + grpc),
-        .target(name: "Profile", dependencies: ["Contract", "Postgres", "ServiceKit"] + grpc),
+        .target(
+            name: "Profile",
+            dependencies: [
+                "CImage", "Contract", "Postgres", "ServiceKit", .product(name: "Crypto", package: "swift-crypto"),
+            ] + grpc),
         .target(name: "Friendship", dependencies: ["Contract", "Postgres", "ServiceKit"] + grpc),
         .target(name: "Inbox", dependencies: ["Contract", "Postgres", "ServiceKit"] + grpc),
 

@@ -60,8 +60,8 @@ make_environment() {
 }
 
 check_swift
-install_packages liburing-dev libssl-dev libpq-dev libargon2-dev protobuf-compiler libprotobuf-dev pkg-config postgresql \
-    curl git binutils util-linux zlib1g-dev
+install_packages liburing-dev libssl-dev libpq-dev libargon2-dev libpng-dev libturbojpeg0-dev libwebp-dev \
+    protobuf-compiler libprotobuf-dev pkg-config postgresql curl git binutils util-linux zlib1g-dev
 if [[ ${1:-} == --tests ]]; then
     install_packages python3 python3-venv libstdc++-12-dev shellcheck valgrind
     make_environment

@@ -13,11 +13,14 @@ final class Directory: Sendable {
         entries.withLock { $0[user, default: Entry()].counts[reactor, default: 0] += 1 }
     }
 
-    func leave(_ user: Int64, reactor: Int) {
+    /// Whether that was the user's last session on this node.
+    @discardableResult
+    func leave(_ user: Int64, reactor: Int) -> Bool {
         entries.withLock { entries in
-            guard var entry = entries[user], let count = entry.counts[reactor] else { return }
+            guard var entry = entries[user], let count = entry.counts[reactor] else { return false }
             entry.counts[reactor] = count > 1 ? count - 1 : nil
             entries[user] = entry.counts.isEmpty ? nil : entry
+            return entry.counts.isEmpty
         }
     }
 

@@ -11,6 +11,7 @@ public final class Gateway: Sendable {
     private let hosts: [SessionHost]
     private let writer: InboxWriter
     private let cursors: CursorStore
+    private let lastSeen: LastSeen
     private let tasks: [Task<Void, Never>]
 
     /// The URL that clients connect to.
@@ -21,13 +22,14 @@ public final class Gateway: Sendable {
 
     private init(
         settings: GatewaySettings, group: ReactorGroup, hosts: [SessionHost], writer: InboxWriter,
-        cursors: CursorStore, tasks: [Task<Void, Never>]
+        cursors: CursorStore, lastSeen: LastSeen, tasks: [Task<Void, Never>]
     ) {
         self.settings = settings
         self.group = group
         self.hosts = hosts
         self.writer = writer
         self.cursors = cursors
+        self.lastSeen = lastSeen
         self.tasks = tasks
     }
 
@@ -37,10 +39,11 @@ public final class Gateway: Sendable {
     ) async throws(GatewayError) -> Gateway {
         let writer = InboxWriter(postgres: postgres, logger: logger)
         let cursors = CursorStore(postgres: postgres, logger: logger)
+        let lastSeen = LastSeen(record: services.recordLastSeen, logger: logger)
         let router = Router()
         let environment = SessionHost.Environment(
             settings: settings, router: router, writer: writer, reader: InboxReader(postgres: postgres),
-            cursors: cursors, services: services, logger: logger)
+            cursors: cursors, lastSeen: lastSeen, services: services, logger: logger)
         var hosts: [SessionHost] = []
         let group = try await ReactorGroup.start(
             count: settings.reactors, settings: ReactorSettings(settings), address: settings.address,
@@ -54,11 +57,13 @@ public final class Gateway: Sendable {
         let tasks = [
             Task { await writer.run() },
             Task { await cursors.run() },
+            Task { await lastSeen.run() },
             Task { await followHints(postgres, router) },
             Task { await followRelations(postgres, router) },
         ]
         return Gateway(
-            settings: settings, group: group, hosts: hosts, writer: writer, cursors: cursors, tasks: tasks)
+            settings: settings, group: group, hosts: hosts, writer: writer, cursors: cursors, lastSeen: lastSeen,
+            tasks: tasks)
     }
 
     private static func announce(_ carrier: Carrier, _ logger: Logger) {
@@ -115,6 +120,7 @@ public final class Gateway: Sendable {
         await tasks[0].value
         for task in tasks[1...] { task.cancel() }
         await cursors.flush()
+        await lastSeen.flush()
         await group.stop()
     }
 

@@ -7,10 +7,13 @@ public struct GatewayServices: Sendable {
     let verify: @Sendable (_ accessToken: String) async throws -> Caller
     let calls: SocketCalls
     let mayWrite: @Sendable (_ sender: Int64, _ recipient: Int64) async throws -> Bool
+    /// At most 1,000 users, whose last sessions here have just ended.
+    let recordLastSeen: @Sendable (_ users: [Int64]) async throws -> Void
 
     public init<Transport: ClientTransport>(client: GRPCClient<Transport>) {
         let auth = Ringway_V1_AuthService.Client(wrapping: client)
-        let friendship = Ringway_V1_FriendshipService.Client(wrapping: client)
+        let settings = Ringway_V1_SettingsService.Client(wrapping: client)
+        let profiles = Ringway_V1_ProfileService.Client(wrapping: client)
         calls = SocketCalls(client: client)
         var options = CallOptions.defaults
         options.timeout = .seconds(5)
@@ -20,11 +23,15 @@ public struct GatewayServices: Sendable {
             return Caller(userID: answer.userID, deviceID: answer.deviceID)
         }
         mayWrite = { sender, recipient in
-            let request = Ringway_V1_FilterFriendsRequest.with {
-                $0.userID = sender
-                $0.peerIds = [recipient]
+            let request = Ringway_V1_CheckAudienceRequest.with {
+                $0.viewerID = sender
+                $0.field = .message
+                $0.ownerIds = [recipient]
             }
-            return try await friendship.filterFriends(request, options: callOptions).friendIds == [recipient]
+            return try await settings.checkAudience(request, options: callOptions).allowedIds == [recipient]
+        }
+        recordLastSeen = { users in
+            _ = try await profiles.recordLastSeen(.with { $0.userIds = users }, options: callOptions)
         }
     }
 }

@@ -13,6 +13,8 @@ enum Delivery: Sendable {
     case hint(user: Int64, seq: Int64)
     /// To whom this user may write has changed, and no log says so.
     case permissions(user: Int64)
+    /// Something of a user changed that others' sends may depend on, wherever the user is connected.
+    case changed(user: Int64)
     /// Hints may have been lost: look at the heads of all logs that are open here.
     case hintsLost
 }

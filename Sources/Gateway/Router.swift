@@ -33,7 +33,9 @@ final class Router: Sendable {
         }
     }
 
+    /// Every reactor is told, because those who write to the user may be on any.
     func hint(user: Int64, seq: Int64) {
+        for mailbox in mailboxes.withLock({ $0 }) { mailbox.post(.changed(user: user)) }
         for reactor in directory.reactors(of: user) {
             mailbox(reactor)?.post(.hint(user: user, seq: seq))
         }

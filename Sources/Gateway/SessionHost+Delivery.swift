@@ -16,8 +16,9 @@ extension SessionHost {
             fanOut(event, to: user, except: except)
         case .answer(let origin, let clientID, let result):
             answer(origin.connection, clientID, result)
-        case .hint(let user, let seq):
+        case .changed(let user):
             forgetRelations(of: user)
+        case .hint(let user, let seq):
             for connection in users[user]?.connections ?? [] {
                 sessions[connection]?.learn(seq)
                 pull(connection)
@@ -94,6 +95,7 @@ extension SessionHost {
     /// Hints may have been lost: everything they would have told is in the logs.
     private func readHeads() async {
         relationEpoch += 1
+        rememberedBy = [:]
         for user in users.keys { users[user]?.mayWriteTo.removeAll() }
         let open = Array(users.keys)
         for start in stride(from: 0, to: open.count, by: 1000) {
@@ -107,9 +109,31 @@ extension SessionHost {
         }
     }
 
+    // MARK: Who may write to whom
+
+    private static let relationsMax = 10_000
+
+    func remember(_ recipient: Int64, _ allowed: Bool, to sender: Int64) {
+        guard let count = users[sender]?.mayWriteTo.count else { return }
+        if count >= Self.relationsMax { forgetAnswers(to: sender) }
+        users[sender]?.mayWriteTo[recipient] = allowed
+        rememberedBy[recipient, default: []].insert(sender)
+    }
+
+    /// A user's friends, blocks or settings may have changed: that decides who may write to the user, and to whom the
+    /// user may write.
     private func forgetRelations(of user: Int64) {
         relationEpoch += 1
-        users[user]?.mayWriteTo.removeAll()
+        for sender in rememberedBy.removeValue(forKey: user) ?? [] { users[sender]?.mayWriteTo[user] = nil }
+        forgetAnswers(to: user)
+    }
+
+    func forgetAnswers(to sender: Int64) {
+        for recipient in users[sender]?.mayWriteTo.keys ?? [:].keys {
+            rememberedBy[recipient]?.remove(sender)
+            if rememberedBy[recipient]?.isEmpty == true { rememberedBy[recipient] = nil }
+        }
+        users[sender]?.mayWriteTo.removeAll()
     }
 
     // MARK: Answers

@@ -17,6 +17,7 @@ actor SessionHost: ReactorHandler {
         let writer: InboxWriter
         let reader: InboxReader
         let cursors: CursorStore
+        let lastSeen: LastSeen
         let services: GatewayServices
         let logger: Logger
     }
@@ -24,7 +25,7 @@ actor SessionHost: ReactorHandler {
     /// A user with sessions here.
     struct Presence {
         var connections: Set<ConnectionID> = []
-        /// Who may be written to, as far as asked; dropped whenever the user's log grows by a change.
+        /// Who may be written to, as far as asked; dropped whenever the log of either grows by a change.
         var mayWriteTo: [Int64: Bool] = [:]
     }
 
@@ -33,6 +34,8 @@ actor SessionHost: ReactorHandler {
     let mailbox: Mailbox
     var sessions: [ConnectionID: Session] = [:]
     var users: [Int64: Presence] = [:]
+    /// Who remembers an answer about a user, so that a change of that user's is forgotten in one step.
+    var rememberedBy: [Int64: Set<Int64>] = [:]
     /// Counts the times that relations were dropped, so that an answer from before is not remembered after.
     var relationEpoch = 0
     /// Connections without a hello, the oldest first, each with its deadline.
@@ -98,9 +101,12 @@ actor SessionHost: ReactorHandler {
     }
 
     private func leave(_ session: Session) {
-        environment.router.directory.leave(session.user, reactor: reactor.index)
+        let wasLast = environment.router.directory.leave(session.user, reactor: reactor.index)
+        if wasLast { environment.lastSeen.left(session.user) }
         users[session.user]?.connections.remove(session.connection)
-        if users[session.user]?.connections.isEmpty == true { users[session.user] = nil }
+        guard users[session.user]?.connections.isEmpty == true else { return }
+        forgetAnswers(to: session.user)
+        users[session.user] = nil
     }
 
     func close(_ connection: ConnectionID, _ code: CloseCode, _ reason: String? = nil) {

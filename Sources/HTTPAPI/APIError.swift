@@ -21,6 +21,10 @@ struct APIError: Error {
         Self(code: "RESOURCE_EXHAUSTED", status: .contentTooLarge, message: "the body is over \(bytesMax) bytes")
     }
 
+    static let tooManyUploads = Self(
+        code: "RESOURCE_EXHAUSTED", status: .tooManyRequests, message: "too many uploads at once; try again",
+        headers: [.retryAfter: "1"])
+
     static let noSuchPath = Self(code: "NOT_FOUND", status: .notFound, message: "no such path")
 
     static func methodNotAllowed(allowed: [HTTPRequest.Method]) -> Self {

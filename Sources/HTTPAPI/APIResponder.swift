@@ -7,6 +7,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import Synchronization
 
 /// What Hummingbird gives with a request: the connection, to end it, and where to log.
 struct APIContext: InitializableFromSource, Sendable {
@@ -20,20 +21,24 @@ struct APIContext: InitializableFromSource, Sendable {
 }
 
 struct APIResponder: HTTPResponder {
-    private static let bodyBytesMax = 64 * 1024
     private static let requestIDBytesMax = 64
 
     let routes: [Route]
     let requestTimeout: Duration
-    let documentation = DocumentationPages()
+    private let documentation = DocumentationPages()
+    private let largeBodies = LargeBodies()
+
+    init(routes: [Route], requestTimeout: Duration) {
+        self.routes = routes
+        self.requestTimeout = requestTimeout
+    }
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
         if let page = documentation.response(to: request) { return page }
         let requestID = Self.requestID(of: request)
         do {
-            let body = try await receiveBody(of: request, on: context.channel)
-            let json = try await answer(request, body: body, requestID: requestID)
-            return Self.response(.ok, json, requestID: requestID)
+            let answer = try await answer(request, on: context.channel, requestID: requestID)
+            return Self.response(answer.status, answer.body, requestID: requestID, headers: answer.headers)
         } catch {
             let refusal = Self.refusal(for: error, to: request, requestID: requestID, logger: context.logger)
             return Self.response(
@@ -43,10 +48,16 @@ struct APIResponder: HTTPResponder {
 
     // MARK: The request
 
-    private func answer(_ request: Request, body: ByteBuffer, requestID: String) async throws -> ByteBuffer {
-        let (route, parameters) = try findRoute(for: request)
-        if body.readableBytes > 0, !Self.isJSON(request.headers[.contentType]) {
-            throw APIError.invalidArgument("the body must be application/json", status: .unsupportedMediaType)
+    private func answer(
+        _ request: Request, on channel: any Channel, requestID: String
+    ) async throws -> Route.Answer {
+        let (route, parameters): (Route, [String: Substring])
+        do {
+            (route, parameters) = try findRoute(for: request)
+        } catch {
+            // Read even where nothing takes it, because the connection's next request comes after it.
+            _ = try await receiveBody(of: request, upTo: Route.Intake.json.bytesMax, on: channel)
+            throw error
         }
         var metadata: Metadata = ["x-request-id": "\(requestID)"]
         for value in request.headers[values: .authorization] {
@@ -54,9 +65,32 @@ struct APIResponder: HTTPResponder {
         }
         var options = CallOptions.defaults
         options.timeout = requestTimeout
+        let isLarge = route.intake.bytesMax > Route.Intake.json.bytesMax
+        if isLarge { try await admit(route, metadata, options, on: channel) }
+        defer { if isLarge { largeBodies.leave() } }
+        let body = try await receiveBody(of: request, upTo: route.intake.bytesMax, on: channel)
+        if body.readableBytes > 0, !route.intake.takes(request.headers[.contentType]) {
+            let names = route.intake.contentTypes.joined(separator: ", ")
+            throw APIError.invalidArgument("the body must be \(names)", status: .unsupportedMediaType)
+        }
         let query = Dictionary(
             request.uri.queryParameters.lazy.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
-        return try await route.answer(Parameters(path: parameters, query: query), body, metadata, options)
+        return try await route.answer(
+            Parameters(path: parameters, query: query, headers: request.headers), body, metadata, options)
+    }
+
+    /// Lets a large body in, if its sender may and there is room. A body that is not received is in the way of whatever
+    /// comes after it, so the connection closes once the refusal has had time to arrive.
+    private func admit(
+        _ route: Route, _ metadata: Metadata, _ options: CallOptions, on channel: any Channel
+    ) async throws {
+        do {
+            try await route.intake.admit?(metadata, options)
+            guard largeBodies.enter() else { throw APIError.tooManyUploads }
+        } catch {
+            channel.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
+            throw error
+        }
     }
 
     private func findRoute(for request: Request) throws(APIError) -> (Route, [String: Substring]) {
@@ -72,25 +106,20 @@ struct APIResponder: HTTPResponder {
 
     /// The whole body. Read even where none is needed, because the connection's next request comes after it. A body
     /// that is too large is not read to its end: the connection closes once the refusal has had time to arrive.
-    private func receiveBody(of request: Request, on channel: any Channel) async throws -> ByteBuffer {
+    private func receiveBody(of request: Request, upTo bytesMax: Int, on channel: any Channel) async throws -> ByteBuffer {
         guard request.headers.contains(.contentLength) || request.headers.contains(.transferEncoding) else {
             return ByteBuffer()
         }
         let deadline = channel.eventLoop.scheduleTask(in: .init(requestTimeout)) { channel.close(promise: nil) }
         do {
-            let body = try await request.body.collect(upTo: Self.bodyBytesMax)
+            let body = try await request.body.collect(upTo: bytesMax)
             deadline.cancel()
             return body
         } catch {
             deadline.cancel()
             channel.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
-            throw error is NIOTooManyBytesError ? APIError.bodyTooLarge(bytesMax: Self.bodyBytesMax) : error
+            throw error is NIOTooManyBytesError ? APIError.bodyTooLarge(bytesMax: bytesMax) : error
         }
-    }
-
-    private static func isJSON(_ contentType: String?) -> Bool {
-        let mediaType = contentType?.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces).lowercased()
-        return mediaType == "application/json"
     }
 
     /// The client's id for the request if it is short and harmless in a log line, else a new one.
@@ -114,14 +143,14 @@ struct APIResponder: HTTPResponder {
     // MARK: The response
 
     private static func response(
-        _ status: HTTPResponse.Status, _ json: ByteBuffer, requestID: String, headers: HTTPFields = [:]
+        _ status: HTTPResponse.Status, _ body: ByteBuffer, requestID: String, headers: HTTPFields = [:]
     ) -> Response {
         var headers = headers
-        headers[.contentType] = "application/json"
-        headers[.cacheControl] = "no-store"
+        if headers[.contentType] == nil, body.readableBytes > 0 { headers[.contentType] = "application/json" }
+        if headers[.cacheControl] == nil { headers[.cacheControl] = "no-store" }
         headers[.xContentTypeOptions] = "nosniff"
         headers[.requestID] = requestID
-        return Response(status: status, headers: headers, body: .init(byteBuffer: json))
+        return Response(status: status, headers: headers, body: .init(byteBuffer: body))
     }
 
     private static func refusal(
@@ -148,4 +177,35 @@ struct APIResponder: HTTPResponder {
 extension HTTPField.Name {
     /// A valid name, by inspection.
     fileprivate static let requestID = Self("X-Request-Id")!
+}
+
+extension Route.Intake {
+    fileprivate func takes(_ contentType: String?) -> Bool {
+        guard let type = contentType.map(Self.mediaType) else { return false }
+        return contentTypes.contains(type)
+    }
+
+    /// Without its parameters, in lower case.
+    static func mediaType(of contentType: String) -> String {
+        contentType.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces).lowercased()
+    }
+}
+
+/// How many bodies above the ordinary size are in memory at a time: what bounds it, since connections are many.
+private final class LargeBodies: Sendable {
+    private static let countMax = 32
+    private let count = Atomic(0)
+
+    /// False: no room.
+    func enter() -> Bool {
+        guard count.add(1, ordering: .relaxed).newValue <= Self.countMax else {
+            leave()
+            return false
+        }
+        return true
+    }
+
+    func leave() {
+        count.subtract(1, ordering: .relaxed)
+    }
 }

@@ -1,4 +1,4 @@
-// The routes of Profile: one's own, and other users'. How a route is written: Routes.swift.
+// The routes of Profile: one's own, other users', and search. How a route is written: Routes.swift.
 import Contract
 import GRPCCore
 
@@ -9,5 +9,16 @@ func profileRoutes<Transport>(_ profiles: Ringway_V1_ProfileService.Client<Trans
         Route(.get, "/v1/profiles/{userId}", fill: { $0.userID = try $1.id("userId") }) {
             try await profiles.getProfile($0, metadata: $1, options: $2)
         },
+        Route(.get, "/v1/profiles", fill: { $0.userIds = try $1.ids("ids") }) {
+            try await profiles.getProfiles($0, metadata: $1, options: $2)
+        },
+        Route(
+            .get, "/v1/profiles:search",
+            fill: {
+                $0.query = $1.text("query")
+                $0.limit = try $1.count("limit")
+                $0.cursor = $1.text("cursor")
+            },
+            call: { try await profiles.searchProfiles($0, metadata: $1, options: $2) }),
     ]
 }

@@ -5,29 +5,62 @@ import Hummingbird
 import SwiftProtobuf
 
 struct Route: Sendable {
+    /// What a body may be, how large, and who may send it.
+    struct Intake: Sendable {
+        var contentTypes = ["application/json"]
+        var bytesMax = 64 * 1024
+        /// Asked before a large body is received, which is not for anyone to send: throws for who may not.
+        var admit: (@Sendable (Metadata, CallOptions) async throws -> Void)?
+
+        static let json = Intake()
+    }
+
+    struct Answer: Sendable {
+        var status = HTTPResponse.Status.ok
+        /// Over those that every answer has.
+        var headers = HTTPFields()
+        var body = ByteBuffer()
+    }
+
     let method: HTTPRequest.Method
     let path: PathTemplate
-    /// From the request's parameters and body to the answer as JSON. Throws APIError or RPCError.
-    let answer: @Sendable (Parameters, _ body: ByteBuffer, Metadata, CallOptions) async throws -> ByteBuffer
-    /// What the API's description says of it.
-    let summary: RouteSummary
+    let intake: Intake
+    /// From a request's parameters and body to the answer. Throws APIError or RPCError.
+    let answer: @Sendable (Parameters, _ body: ByteBuffer, Metadata, CallOptions) async throws -> Answer
+    /// What the API's description says of it; nil for bytes, which are described by hand.
+    let summary: RouteSummary?
 
-    init<Request: Message, Answer: Message>(
+    /// A message as JSON, both ways.
+    init<Request: Message, Reply: Message>(
         _ method: HTTPRequest.Method,
         _ path: StaticString,
         fill: @escaping @Sendable (inout Request, Parameters) throws -> Void = { _, _ in },
-        call: @escaping @Sendable (Request, Metadata, CallOptions) async throws -> Answer
+        call: @escaping @Sendable (Request, Metadata, CallOptions) async throws -> Reply
     ) {
         self.method = method
         self.path = PathTemplate(path)
-        summary = RouteSummary(method, self.path, fill: fill, answer: Answer.self)
+        summary = RouteSummary(method, self.path, fill: fill, answer: Reply.self)
+        intake = .json
         let takesBody = method == .post || method == .patch
-        self.answer = { parameters, body, metadata, options in
+        answer = { parameters, body, metadata, options in
             var request = takesBody ? try Request(body) : Request()
             try fill(&request, parameters)
-            let answer = try await call(request, metadata, options)
-            return ByteBuffer(bytes: try answer.jsonUTF8Bytes() as [UInt8])
+            return Answer(body: ByteBuffer(bytes: try await call(request, metadata, options).jsonUTF8Bytes() as [UInt8]))
         }
+    }
+
+    /// Bytes, one way or the other.
+    init(
+        _ method: HTTPRequest.Method,
+        _ path: StaticString,
+        intake: Intake = .json,
+        answer: @escaping @Sendable (Parameters, _ body: ByteBuffer, Metadata, CallOptions) async throws -> Answer
+    ) {
+        self.method = method
+        self.path = PathTemplate(path)
+        self.intake = intake
+        self.answer = answer
+        summary = nil
     }
 }
 
@@ -97,12 +130,33 @@ struct PathTemplate: Sendable {
     }
 }
 
-/// What the path and the query say.
+/// What the path, the query and the headers say.
 struct Parameters: Sendable {
     let path: [String: Substring]
     let query: [Substring: Substring]
+    let headers: HTTPFields
     /// Told each name that is looked up in the query, for the API's description; nil while serving.
     var onLookup: (@Sendable (_ name: String) -> Void)?
+
+    /// A text out of the query, empty when it is absent.
+    func text(_ name: String) -> String {
+        onLookup?(name)
+        return String(query[name[...]] ?? "")
+    }
+
+    /// Ids out of the query, separated by commas; none when it is absent.
+    func ids(_ name: String) throws(APIError) -> [Int64] {
+        onLookup?(name)
+        guard let text = query[name[...]], !text.isEmpty else { return [] }
+        var ids: [Int64] = []
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let id: Int64 = Self.decimal(part), id > 0 else {
+                throw .invalidArgument("\(name) must be positive 64-bit integers, separated by commas")
+            }
+            ids.append(id)
+        }
+        return ids
+    }
 
     /// An id out of the path: 1 to 2^63-1 in decimal digits.
     func id(_ name: String) throws(APIError) -> Int64 {

@@ -40,7 +40,7 @@ public struct RouteSummary: Encodable, Sendable, Equatable {
     ) -> [String] {
         let names = Names()
         var request = Request()
-        let parameters = Parameters(path: path.parameters { _ in "1" }, query: [:]) { names.add($0) }
+        let parameters = Parameters(path: path.parameters { _ in "1" }, query: [:], headers: [:]) { names.add($0) }
         try? fill(&request, parameters)
         return names.all
     }

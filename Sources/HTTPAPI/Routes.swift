@@ -5,11 +5,12 @@ import GRPCCore
 
 func makeRoutes<Transport: ClientTransport>(_ client: GRPCClient<Transport>) -> [Route] {
     authRoutes(.init(wrapping: client)) + profileRoutes(.init(wrapping: client))
+        + avatarRoutes(.init(wrapping: client)) + settingsRoutes(.init(wrapping: client))
         + friendshipRoutes(.init(wrapping: client)) + inboxRoutes(.init(wrapping: client))
         + gatewayRoutes(.init(wrapping: client))
 }
 
 /// What `makeRoutes` serves, for the API's description. Nothing is called.
 public func summarizeRoutes<Transport: ClientTransport>(_ client: GRPCClient<Transport>) -> [RouteSummary] {
-    makeRoutes(client).map(\.summary)
+    makeRoutes(client).compactMap(\.summary)
 }

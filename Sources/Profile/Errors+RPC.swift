@@ -5,8 +5,10 @@ extension ProfileError: RPCErrorConvertible {
     var rpcErrorCode: RPCError.Code {
         switch self {
         case .invalid: .invalidArgument
-        case .noSuchUser: .notFound
-        case .outdated: .aborted
+        case .noSuchUser, .noSuchAvatar: .notFound
+        case .outdated, .outdatedSettings: .aborted
+        case .busy: .resourceExhausted
+        case .pictureFailed: .internalError
         }
     }
 
@@ -14,7 +16,18 @@ extension ProfileError: RPCErrorConvertible {
         switch self {
         case .invalid(let violation): violation
         case .noSuchUser: "no such user"
+        case .noSuchAvatar: "no such avatar"
         case .outdated: "the profile has changed meanwhile; read it again"
+        case .outdatedSettings: "the settings have changed meanwhile; read them again"
+        case .busy: "too many pictures wait; try again"
+        case .pictureFailed: "internal error"
         }
+    }
+
+    var rpcErrorMetadata: Metadata {
+        guard case .busy(let retryAfter) = self else { return [:] }
+        let parts = retryAfter.components
+        let milliseconds = parts.seconds * 1000 + parts.attoseconds / 1_000_000_000_000_000
+        return ["retry-after-ms": "\(max(1, milliseconds))"]
     }
 }

@@ -1,4 +1,5 @@
-// ringway.v1.ProfileService: reads a request, applies the rules, asks the store. It holds no state.
+// ringway.v1.ProfileService: reads a request, applies the rules, asks the store, and shows each caller what that caller
+// may see. It holds no state.
 import Contract
 import GRPCCore
 import Postgres
@@ -6,22 +7,116 @@ import ServiceKit
 
 public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
     private let store: ProfileStore
+    private let settings: SettingsStore
+    private let relations: Relations
+    private let audiences: AudienceCheck
+    private let mill: PictureMill
 
-    public init(postgres: PostgresClient) {
+    public init(postgres: PostgresClient, relations: Relations, mill: PictureMill) {
         store = ProfileStore(postgres: postgres)
+        settings = SettingsStore(postgres: postgres)
+        self.relations = relations
+        audiences = AudienceCheck(settings: settings, relations: relations)
+        self.mill = mill
     }
+
+    // MARK: Reading
 
     public func getProfile(
         request: Ringway_V1_GetProfileRequest, context: ServerContext
     ) async throws -> Ringway_V1_Profile {
-        try await store.profile(of: request.userID)
+        let caller = try Caller.required()
+        guard let profile = try await profiles(of: [request.userID], for: caller).first else {
+            throw ProfileError.noSuchUser
+        }
+        return profile
+    }
+
+    public func getProfiles(
+        request: Ringway_V1_GetProfilesRequest, context: ServerContext
+    ) async throws -> Ringway_V1_GetProfilesResponse {
+        let caller = try Caller.required()
+        let profiles = try await profiles(of: UserBatch(request.userIds).ids, for: caller)
+        return .with { $0.profiles = profiles }
     }
 
     public func getMyProfile(
         request: Ringway_V1_GetMyProfileRequest, context: ServerContext
     ) async throws -> Ringway_V1_Profile {
-        try await store.profile(of: Caller.required().userID)
+        try await whole(store.profile(of: Caller.required().userID).value)
     }
+
+    /// The same is asked for every user, whether there is one or not and whatever the caller may see, so that all of
+    /// them take as long.
+    private func profiles(of users: [Int64], for caller: Caller) async throws -> [Ringway_V1_Profile] {
+        async let found = store.profiles(of: users)
+        async let seen = store.lastSeen(of: users)
+        async let chosen = settings.privacy(of: users)
+        async let known = relations.standings(of: users, to: caller.userID)
+        let (profiles, lastSeen, privacy, standings) = try await (found, seen, chosen, known)
+        return profiles.compactMap { profile, _ in
+            var profile = profile
+            if let at = lastSeen[profile.userID] { profile.lastSeen = at }
+            if profile.userID == caller.userID { return profile }
+            return profile.shown(
+                to: standings[profile.userID] ?? .stranger, privacy[profile.userID] ?? PrivacyRules())
+        }
+    }
+
+    /// One's own profile, with what is kept apart.
+    private func whole(_ profile: Ringway_V1_Profile) async throws -> Ringway_V1_Profile {
+        var profile = profile
+        if let at = try await store.lastSeen(of: [profile.userID])[profile.userID] { profile.lastSeen = at }
+        return profile
+    }
+
+    // MARK: Searching
+
+    /// Users that are looked at for one page. Beyond them a page may end early, and is then the last.
+    private static let lookedAtMax = 1000
+    private static let lookedAtOnce = 100
+
+    public func searchProfiles(
+        request: Ringway_V1_SearchProfilesRequest, context: ServerContext
+    ) async throws -> Ringway_V1_SearchProfilesResponse {
+        let caller = try Caller.required()
+        let search = try Search(request)
+        var found: [(user: Int64, place: Search.Place)] = []
+        var place: Search.Place? = search.start
+        var lookedAt = 0
+        // One more than the page holds, to know whether there are more. A cursor names only users that were shown:
+        // who is hidden must not show in it.
+        while found.count <= search.limit, let from = place, lookedAt < Self.lookedAtMax {
+            let candidates = try await candidates(search, from: from)
+            let others = candidates.map(\.user).filter { $0 != caller.userID }
+            let allowed = Set(try await audiences.allowed(caller.userID, .find, of: others))
+            found += candidates.filter { allowed.contains($0.user) }
+            lookedAt += candidates.count
+            place = candidates.count == Self.lookedAtOnce ? candidates.last?.place : search.next(after: from)
+        }
+        let page = found.prefix(search.limit)
+        let profiles = try await profiles(of: page.map(\.user), for: caller)
+        let byID = Dictionary(uniqueKeysWithValues: profiles.map { ($0.userID, $0) })
+        return .with {
+            $0.profiles = page.compactMap { byID[$0.user] }
+            if found.count > search.limit, let last = page.last { $0.nextCursor = last.place.cursor }
+        }
+    }
+
+    private func candidates(
+        _ search: Search, from place: Search.Place
+    ) async throws -> [(user: Int64, place: Search.Place)] {
+        switch place {
+        case .usernames(let name):
+            try await store.usernames(search, after: name, limit: Self.lookedAtOnce)
+                .map { ($0.user, .usernames(after: $0.username)) }
+        case .nicknames(let user):
+            try await store.nicknames(search, after: user, limit: Self.lookedAtOnce)
+                .map { ($0, .nicknames(after: $0)) }
+        }
+    }
+
+    // MARK: Changing
 
     public func updateMyProfile(
         request: Ringway_V1_UpdateMyProfileRequest, context: ServerContext
@@ -29,10 +124,51 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
         let caller = try Caller.required()
         let change = try ProfileChange(request)
         if change.isEmpty {
-            let profile = try await store.profile(of: caller.userID)
+            let profile = try await store.profile(of: caller.userID).value
             guard change.fits(version: profile.version) else { throw ProfileError.outdated }
-            return profile
+            return try await whole(profile)
         }
-        return try await store.update(change, of: caller.userID)
+        return try await whole(store.update(change, of: caller.userID))
+    }
+
+    public func setMyAvatar(
+        request: Ringway_V1_SetMyAvatarRequest, context: ServerContext
+    ) async throws -> Ringway_V1_Profile {
+        let caller = try Caller.required()
+        let header = try PictureHeader(probing: request.image, declared: request.contentType)
+        let picture = try await mill.avatar(from: request.image, header)
+        return try await whole(store.setAvatar(picture, of: caller.userID))
+    }
+
+    public func removeMyAvatar(
+        request: Ringway_V1_RemoveMyAvatarRequest, context: ServerContext
+    ) async throws -> Ringway_V1_Profile {
+        try await whole(store.removeAvatar(of: Caller.required().userID))
+    }
+
+    public func getAvatar(
+        request: Ringway_V1_GetAvatarRequest, context: ServerContext
+    ) async throws -> Ringway_V1_GetAvatarResponse {
+        guard [0, AvatarPicture.largeSide, AvatarPicture.smallSide].contains(Int(request.size)) else {
+            throw ProfileError.invalid("size must be \(AvatarPicture.largeSide) or \(AvatarPicture.smallSide)")
+        }
+        guard let hash = AvatarPicture.hash(request.hash),
+            let image = try await store.avatar(hash, isSmall: request.size == AvatarPicture.smallSide)
+        else { throw ProfileError.noSuchAvatar }
+        return .with {
+            $0.contentType = AvatarPicture.contentType
+            $0.image = image
+        }
+    }
+
+    /// For services: the users come from the request, because no user calls it.
+    public func recordLastSeen(
+        request: Ringway_V1_RecordLastSeenRequest, context: ServerContext
+    ) async throws -> Ringway_V1_RecordLastSeenResponse {
+        guard request.userIds.count <= Relations.ownersMax else {
+            throw ProfileError.invalid("user_ids must be at most \(Relations.ownersMax)")
+        }
+        try await store.recordLastSeen(request.userIds)
+        return .init()
     }
 }

@@ -1,5 +1,6 @@
-// Profiles in Postgres (deploy/migrations/0003_profile.sql). The contract's Profile is the model. No constraint of the
-// table can fail for what the rules let through, so none is an answer: a violation is our own mistake.
+// Profiles in Postgres (deploy/migrations/0003_profile.sql, 0020_profile_fields.sql). The contract's Profile is the
+// model; what it hides from whom is the handler's to apply. No constraint of the table can fail for what the rules let
+// through, so none is an answer: a violation is our own mistake.
 import Contract
 import Foundation
 import Postgres
@@ -7,16 +8,71 @@ import ServiceKit
 import SwiftProtobuf
 
 struct ProfileStore: Sendable {
-    private static let columns: StaticString = "user_id, username, nickname, signature, version, updated_at"
+    /// `revision` counts every change, `version` those that everyone may see.
+    private static let columns: StaticString = """
+        user_id, username, nickname, signature, version, updated_at, region, to_char(birthday, 'YYYY-MM-DD'),
+        custom_keys, custom_values, status, avatar, revision
+        """
 
     let postgres: PostgresClient
 
-    func profile(of user: Int64) async throws -> Ringway_V1_Profile {
-        let rows = try await postgres.query(
-            "SELECT \(unescaped: Self.columns) FROM profile.profiles WHERE user_id = \(user)")
-        guard let row = rows.first else { throw ProfileError.noSuchUser }
-        return try Self.profile(row)
+    // MARK: Reading
+
+    /// A whole profile and its revision, which every change of it raises. last_seen is kept apart and not in it.
+    func profile(of user: Int64) async throws -> (value: Ringway_V1_Profile, version: Int64) {
+        guard let found = try await profiles(of: [user]).first else { throw ProfileError.noSuchUser }
+        return found
     }
+
+    /// Those of the users that exist, in the order of their ids.
+    func profiles(of users: [Int64]) async throws -> [(value: Ringway_V1_Profile, version: Int64)] {
+        let rows = try await postgres.query(
+            "SELECT \(unescaped: Self.columns) FROM profile.profiles WHERE user_id = ANY(\(users)) ORDER BY user_id")
+        return try rows.map(Self.profile)
+    }
+
+    func lastSeen(of users: [Int64]) async throws -> [Int64: Google_Protobuf_Timestamp] {
+        let rows = try await postgres.query("SELECT user_id, at FROM profile.last_seen WHERE user_id = ANY(\(users))")
+        let pairs = try rows.map { row in
+            let (user, at) = try row.decode(Int64.self, Date.self)
+            return (user, Google_Protobuf_Timestamp(microsecondsOf: at))
+        }
+        return Dictionary(uniqueKeysWithValues: pairs)
+    }
+
+    // MARK: Searching
+
+    /// The next users whose username begins with the query. The operators are those of text_pattern_ops, which also
+    /// serve when the planner does not know the query (LIKE would not): the order is that of the bytes.
+    func usernames(_ search: Search, after name: String, limit: Int) async throws -> [(user: Int64, username: String)] {
+        let rows = try await postgres.query(
+            """
+            SELECT user_id, username FROM profile.profiles
+            WHERE username ~>=~ \(search.query) AND username ~<~ \(search.query + "\u{10FFFF}") AND username ~>~ \(name)
+            ORDER BY username USING ~<~ LIMIT \(limit)
+            """)
+        return try rows.map { try $0.decode(Int64.self, String.self) }
+    }
+
+    /// How many users with a matching nickname are looked at: a query that more of them match has to be longer.
+    private static let nicknamesMax = 2000
+
+    /// The next users whose nickname contains the query and whose username does not begin with it.
+    func nicknames(_ search: Search, after user: Int64, limit: Int) async throws -> [Int64] {
+        let rows = try await postgres.query(
+            """
+            SELECT user_id FROM (
+                SELECT user_id, username FROM profile.profiles
+                WHERE lower(nickname) LIKE '%' || lower(\(search.pattern)) || '%' LIMIT \(Self.nicknamesMax)
+            ) AS matching
+            WHERE user_id > \(user)
+                AND NOT (username ~>=~ \(search.query) AND username ~<~ \(search.query + "\u{10FFFF}"))
+            ORDER BY user_id LIMIT \(limit)
+            """)
+        return try rows.map { try $0.decode(Int64.self) }
+    }
+
+    // MARK: Changing
 
     /// Applies the change and appends its event to the user's log, both or neither.
     func update(_ change: ProfileChange, of user: Int64) async throws -> Ringway_V1_Profile {
@@ -28,16 +84,20 @@ struct ProfileStore: Sendable {
                 UPDATE profile.profiles
                 SET nickname = COALESCE(\(change.nickname as String?), nickname),
                     signature = COALESCE(\(change.signature as String?), signature),
-                    version = version + 1,
-                    updated_at = now()
+                    region = COALESCE(\(change.region as String?), region),
+                    birthday = CASE WHEN \(change.birthday != nil)
+                        THEN nullif(\(change.birthday as String?), '')::date ELSE birthday END,
+                    custom_keys = COALESCE(\(change.custom?.keys as [String]?), custom_keys),
+                    custom_values = COALESCE(\(change.custom?.values as [String]?), custom_values),
+                    status = COALESCE(\((change.status?.rawValue).map(Int16.init) as Int16?), status),
+                    version = version + \(change.changesNothingButStatus ? 0 : 1 as Int64),
+                    updated_at = CASE WHEN \(change.changesNothingButStatus) THEN updated_at ELSE now() END,
+                    revision = revision + 1
                 WHERE user_id = \(user) AND version = COALESCE(\(change.expectedVersion as Int64?), version)
                 RETURNING \(unescaped: Self.columns)
                 """)
             guard let row = rows.first else { throw try await Self.refusal(of: user, on: connection) }
-            let profile = try Self.profile(row)
-            let event = Ringway_V1_Event.with { $0.profile.profile = profile }
-            try await connection.query(.appendToInbox([user: event]))
-            return profile
+            return try await Self.announce(row, on: connection)
         }
     }
 
@@ -47,16 +107,100 @@ struct ProfileStore: Sendable {
         return try rows[0].decode(Bool.self) ? .outdated : .noSuchUser
     }
 
-    private static func profile(_ row: PostgresRow) throws -> Ringway_V1_Profile {
-        let (user, username, nickname, signature, version, updatedAt) = try row.decode(
-            Int64.self, String.self, String.self, String.self, Int64.self, Date.self)
-        return .with {
+    /// The last sessions of these users have just ended.
+    func recordLastSeen(_ users: [Int64]) async throws {
+        // In the order of the ids, so that two writers never wait for each other in a circle.
+        try await postgres.query(
+            """
+            INSERT INTO profile.last_seen (user_id, at)
+            SELECT user_id, now() FROM profile.profiles
+            WHERE user_id = ANY(\(users)) AND status <> \(Int16(Ringway_V1_Profile.Status.invisible.rawValue))
+            ORDER BY user_id
+            ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE last_seen.at < excluded.at
+            """)
+    }
+
+    // MARK: Avatars
+
+    /// Keeps the picture as the user's avatar; the one before is gone.
+    func setAvatar(_ picture: AvatarPicture, of user: Int64) async throws -> Ringway_V1_Profile {
+        try await postgres.transaction { connection in
+            let answers = try await connection.pipeline([
+                Self.point(user, at: picture.hash),
+                """
+                INSERT INTO profile.avatars (user_id, hash, large, small)
+                VALUES (\(user), \(picture.hash), \(picture.large), \(picture.small))
+                ON CONFLICT (user_id) DO UPDATE
+                    SET hash = excluded.hash, large = excluded.large, small = excluded.small
+                """,
+            ])
+            guard let row = answers[0].first else { throw ProfileError.noSuchUser }
+            return try await Self.announce(row, on: connection)
+        }
+    }
+
+    func removeAvatar(of user: Int64) async throws -> Ringway_V1_Profile {
+        try await postgres.transaction { connection in
+            let answers = try await connection.pipeline([
+                Self.point(user, at: nil),
+                "DELETE FROM profile.avatars WHERE user_id = \(user)",
+            ])
+            if let row = answers[0].first { return try await Self.announce(row, on: connection) }
+            let rows = try await connection.query(
+                "SELECT \(unescaped: Self.columns) FROM profile.profiles WHERE user_id = \(user)")
+            guard let row = rows.first else { throw ProfileError.noSuchUser }
+            return try Self.profile(row).value
+        }
+    }
+
+    /// Changes nothing when the profile points there already.
+    private static func point(_ user: Int64, at hash: [UInt8]?) -> PostgresQuery {
+        """
+        UPDATE profile.profiles
+        SET avatar = \(hash as [UInt8]?), version = version + 1, revision = revision + 1, updated_at = now()
+        WHERE user_id = \(user) AND (avatar IS NOT NULL OR \(hash != nil))
+        RETURNING \(unescaped: columns)
+        """
+    }
+
+    func avatar(_ hash: [UInt8], isSmall: Bool) async throws -> Data? {
+        let column: StaticString = isSmall ? "small" : "large"
+        let rows = try await postgres.query(
+            "SELECT \(unescaped: column) FROM profile.avatars WHERE hash = \(hash) LIMIT 1")
+        return try rows.first?.decode(Data.self)
+    }
+
+    // MARK: Rows
+
+    private static func announce(
+        _ row: PostgresRow, on connection: PostgresConnection
+    ) async throws -> Ringway_V1_Profile {
+        let profile = try profile(row).value
+        let event = Ringway_V1_Event.with { $0.profile.profile = profile }
+        try await connection.query(.appendToInbox([profile.userID: event]))
+        return profile
+    }
+
+    private static func profile(_ row: PostgresRow) throws -> (value: Ringway_V1_Profile, version: Int64) {
+        let (
+            user, username, nickname, signature, version, updatedAt, region, birthday, keys, values, status, avatar,
+            revision
+        ) = try row.decode(
+            Int64.self, String.self, String.self, String.self, Int64.self, Date.self, String.self, String?.self,
+            [String].self, [String].self, Int16.self, Data?.self, Int64.self)
+        let profile = Ringway_V1_Profile.with {
             $0.userID = user
             $0.username = username
             $0.nickname = nickname
             $0.signature = signature
             $0.version = version
             $0.updatedAt = Google_Protobuf_Timestamp(microsecondsOf: updatedAt)
+            $0.region = region
+            $0.birthday = birthday ?? ""
+            $0.custom = Dictionary(zip(keys, values), uniquingKeysWith: { first, _ in first })
+            $0.status = .init(rawValue: Int(status)) ?? .unspecified
+            $0.avatar = avatar.map(AvatarPicture.text) ?? ""
         }
+        return (profile, revision)
     }
 }

@@ -16,12 +16,44 @@ public struct TextRule: Sendable {
             return "must have \(length.lowerBound) to \(length.upperBound) characters"
         }
         if scalars.contains(where: \.isControl) { return "must not contain control characters" }
+        if scalars.contains(where: \.reordersText) { return "must not contain characters that reorder text" }
+        if Self.stacksMarks(scalars) { return "must not stack more than \(Self.marksMax) marks on a letter" }
         if length.lowerBound > 0, scalars.allSatisfy(\.properties.isWhitespace) { return "must not be blank" }
         return nil
     }
 }
 
+extension TextRule {
+    /// As many as any language's letters bear; more of them paint over the lines above and below.
+    private static let marksMax = 5
+
+    private static func stacksMarks(_ scalars: String.UnicodeScalarView) -> Bool {
+        var marks = 0
+        for scalar in scalars {
+            marks = scalar.isMark ? marks + 1 : 0
+            if marks > marksMax { return true }
+        }
+        return false
+    }
+}
+
 extension Unicode.Scalar {
+    fileprivate var isMark: Bool {
+        switch properties.generalCategory {
+        case .nonspacingMark, .enclosingMark: true
+        default: false
+        }
+    }
+
+    /// Embeddings, overrides and isolates of UAX #9: with them a name can reach out of itself and turn what stands
+    /// beside it. The marks that only say which way a neighbour runs (U+200E, U+200F, U+061C) are fine.
+    fileprivate var reordersText: Bool {
+        switch value {
+        case 0x202a...0x202e, 0x2066...0x2069: true
+        default: false
+        }
+    }
+
     /// Also the separators of lines and paragraphs, which break a line just as a control character does.
     fileprivate var isControl: Bool {
         switch properties.generalCategory {

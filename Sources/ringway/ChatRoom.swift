@@ -94,7 +94,7 @@ actor ChatRoom {
             await show(friend)
         case .device(let device) where device.change == .revoked:
             say("device \(device.deviceID) of yours was logged out")
-        case .device, .profile, nil:
+        case .device, .profile, .settings, nil:
             break
         }
     }

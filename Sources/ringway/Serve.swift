@@ -70,8 +70,11 @@ private struct Node {
         let client = GRPCClient(transport: transport.client)
         let gateway = try await startGateway(client)
         let friendship = FriendshipHandler(postgres: database.client, settings: settings.friendship)
+        let relations = Relations(client: client)
+        let mill = PictureMill(threads: settings.pictureThreads, queueLimit: settings.pictureQueue)
         let services: [any RegistrableRPCService] = [
-            auth, ProfileHandler(postgres: database.client), friendship,
+            auth, ProfileHandler(postgres: database.client, relations: relations, mill: mill),
+            SettingsHandler(postgres: database.client, relations: relations), friendship,
             InboxHandler(reader: InboxReader(postgres: database.client)), GatewayHandler(url: gateway.url),
         ]
         let verify = Self.verifier(client)

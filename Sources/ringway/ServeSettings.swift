@@ -13,6 +13,7 @@ struct ServeSettings {
     let postgresPool: Int
     let migrations: String
     let logLevel: String
+    let pictureThreads, pictureQueue: Int
     let gateway: GatewaySettings
     let auth: AuthSettings
     let friendship: FriendshipSettings
@@ -51,6 +52,8 @@ struct ServeSettings {
         Setting("friend-requests-max", default: "10000", "pending requests a user may have sent, and as many received"),
         Setting("friend-request-days", default: "30", "after how many days an unanswered request ends"),
         Setting("blocks-max", default: "10000", "users that a user may block"),
+        Setting("picture-threads", default: "1", "uploaded avatars decoded at a time, each in up to 64 MiB"),
+        Setting("picture-queue", default: "16", "avatars that may wait; one more is told when to come back"),
         Setting("log-level", default: "info", "trace, debug, info, notice, warning, error or critical"),
     ]
 
@@ -84,6 +87,8 @@ struct ServeSettings {
         let named = settings.string("migrations")
         migrations = named.isEmpty ? Self.findMigrations() : named
         logLevel = settings.string("log-level")
+        pictureThreads = try settings.int("picture-threads", in: 1...64)
+        pictureQueue = try settings.int("picture-queue", in: 1...10_000)
 
         var gateway = GatewaySettings()
         gateway.address = address

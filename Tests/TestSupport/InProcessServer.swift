@@ -24,6 +24,27 @@ public func withServer(
     }
 }
 
+/// The same, for services that call each other through the client.
+public func withServer(
+    door: AuthenticationInterceptor.Door = .inProcess,
+    verify: @escaping @Sendable (String) async throws -> Caller = callerNamed,
+    of services: (InProcessClient) -> [any RegistrableRPCService],
+    _ body: @Sendable (InProcessClient) async throws -> Void
+) async throws {
+    let transport = InProcessTransport()
+    let client = GRPCClient(transport: transport.client)
+    try await withGRPCServer(
+        transport: transport.server, services: services(client),
+        interceptors: [AuthenticationInterceptor(door: door, verify: verify)]
+    ) { _ in
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await client.runConnections() }
+            defer { client.beginGracefulShutdown() }
+            try await body(client)
+        }
+    }
+}
+
 /// The caller whose user id the token is, on device 1.
 @Sendable
 public func callerNamed(by token: String) async throws -> Caller {

@@ -62,54 +62,68 @@ public nonisolated struct Ringway_V1_ReadInboxResponse: Sendable {
 
 /// An entry of a log. The field numbers of the oneof are also what inbox.events stores: payload is the
 /// serialized Event without seq and at.
-public nonisolated struct Ringway_V1_Event: Sendable {
+public nonisolated struct Ringway_V1_Event: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var seq: Int64 = 0
+  public var seq: Int64 {
+    get {_storage._seq}
+    set {_uniqueStorage()._seq = newValue}
+  }
 
   public var at: SwiftProtobuf.Google_Protobuf_Timestamp {
-    get {_at ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
-    set {_at = newValue}
+    get {_storage._at ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
+    set {_uniqueStorage()._at = newValue}
   }
   /// Returns true if `at` has been explicitly set.
-  public var hasAt: Bool {self._at != nil}
+  public var hasAt: Bool {_storage._at != nil}
   /// Clears the value of `at`. Subsequent reads from it will return its default value.
-  public mutating func clearAt() {self._at = nil}
+  public mutating func clearAt() {_uniqueStorage()._at = nil}
 
-  public var kind: Ringway_V1_Event.OneOf_Kind? = nil
+  public var kind: OneOf_Kind? {
+    get {return _storage._kind}
+    set {_uniqueStorage()._kind = newValue}
+  }
 
   public var message: Ringway_V1_Message {
     get {
-      if case .message(let v)? = kind {return v}
+      if case .message(let v)? = _storage._kind {return v}
       return Ringway_V1_Message()
     }
-    set {kind = .message(newValue)}
+    set {_uniqueStorage()._kind = .message(newValue)}
   }
 
   public var friend: Ringway_V1_FriendEvent {
     get {
-      if case .friend(let v)? = kind {return v}
+      if case .friend(let v)? = _storage._kind {return v}
       return Ringway_V1_FriendEvent()
     }
-    set {kind = .friend(newValue)}
+    set {_uniqueStorage()._kind = .friend(newValue)}
   }
 
   public var profile: Ringway_V1_ProfileEvent {
     get {
-      if case .profile(let v)? = kind {return v}
+      if case .profile(let v)? = _storage._kind {return v}
       return Ringway_V1_ProfileEvent()
     }
-    set {kind = .profile(newValue)}
+    set {_uniqueStorage()._kind = .profile(newValue)}
   }
 
   public var device: Ringway_V1_DeviceEvent {
     get {
-      if case .device(let v)? = kind {return v}
+      if case .device(let v)? = _storage._kind {return v}
       return Ringway_V1_DeviceEvent()
     }
-    set {kind = .device(newValue)}
+    set {_uniqueStorage()._kind = .device(newValue)}
+  }
+
+  public var settings: Ringway_V1_SettingsEvent {
+    get {
+      if case .settings(let v)? = _storage._kind {return v}
+      return Ringway_V1_SettingsEvent()
+    }
+    set {_uniqueStorage()._kind = .settings(newValue)}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -119,12 +133,13 @@ public nonisolated struct Ringway_V1_Event: Sendable {
     case friend(Ringway_V1_FriendEvent)
     case profile(Ringway_V1_ProfileEvent)
     case device(Ringway_V1_DeviceEvent)
+    case settings(Ringway_V1_SettingsEvent)
 
   }
 
   public init() {}
 
-  fileprivate var _at: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Ringway_V1_Message: Sendable {
@@ -448,110 +463,167 @@ nonisolated extension Ringway_V1_ReadInboxResponse: SwiftProtobuf.Message, Swift
 
 nonisolated extension Ringway_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Event"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}seq\0\u{1}at\0\u{1}message\0\u{1}friend\0\u{1}profile\0\u{1}device\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}seq\0\u{1}at\0\u{1}message\0\u{1}friend\0\u{1}profile\0\u{1}device\0\u{1}settings\0")
+
+  fileprivate class _StorageClass {
+    var _seq: Int64 = 0
+    var _at: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
+    var _kind: Ringway_V1_Event.OneOf_Kind?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _seq = source._seq
+      _at = source._at
+      _kind = source._kind
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularInt64Field(value: &self.seq) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._at) }()
-      case 3: try {
-        var v: Ringway_V1_Message?
-        var hadOneofValue = false
-        if let current = self.kind {
-          hadOneofValue = true
-          if case .message(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularInt64Field(value: &_storage._seq) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._at) }()
+        case 3: try {
+          var v: Ringway_V1_Message?
+          var hadOneofValue = false
+          if let current = _storage._kind {
+            hadOneofValue = true
+            if case .message(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._kind = .message(v)
+          }
+        }()
+        case 4: try {
+          var v: Ringway_V1_FriendEvent?
+          var hadOneofValue = false
+          if let current = _storage._kind {
+            hadOneofValue = true
+            if case .friend(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._kind = .friend(v)
+          }
+        }()
+        case 5: try {
+          var v: Ringway_V1_ProfileEvent?
+          var hadOneofValue = false
+          if let current = _storage._kind {
+            hadOneofValue = true
+            if case .profile(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._kind = .profile(v)
+          }
+        }()
+        case 6: try {
+          var v: Ringway_V1_DeviceEvent?
+          var hadOneofValue = false
+          if let current = _storage._kind {
+            hadOneofValue = true
+            if case .device(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._kind = .device(v)
+          }
+        }()
+        case 7: try {
+          var v: Ringway_V1_SettingsEvent?
+          var hadOneofValue = false
+          if let current = _storage._kind {
+            hadOneofValue = true
+            if case .settings(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._kind = .settings(v)
+          }
+        }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.kind = .message(v)
-        }
-      }()
-      case 4: try {
-        var v: Ringway_V1_FriendEvent?
-        var hadOneofValue = false
-        if let current = self.kind {
-          hadOneofValue = true
-          if case .friend(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.kind = .friend(v)
-        }
-      }()
-      case 5: try {
-        var v: Ringway_V1_ProfileEvent?
-        var hadOneofValue = false
-        if let current = self.kind {
-          hadOneofValue = true
-          if case .profile(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.kind = .profile(v)
-        }
-      }()
-      case 6: try {
-        var v: Ringway_V1_DeviceEvent?
-        var hadOneofValue = false
-        if let current = self.kind {
-          hadOneofValue = true
-          if case .device(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.kind = .device(v)
-        }
-      }()
-      default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.seq != 0 {
-      try visitor.visitSingularInt64Field(value: self.seq, fieldNumber: 1)
-    }
-    try { if let v = self._at {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    switch self.kind {
-    case .message?: try {
-      guard case .message(let v)? = self.kind else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    }()
-    case .friend?: try {
-      guard case .friend(let v)? = self.kind else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    }()
-    case .profile?: try {
-      guard case .profile(let v)? = self.kind else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    }()
-    case .device?: try {
-      guard case .device(let v)? = self.kind else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-    }()
-    case nil: break
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._seq != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._seq, fieldNumber: 1)
+      }
+      try { if let v = _storage._at {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      switch _storage._kind {
+      case .message?: try {
+        guard case .message(let v)? = _storage._kind else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      }()
+      case .friend?: try {
+        guard case .friend(let v)? = _storage._kind else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case .profile?: try {
+        guard case .profile(let v)? = _storage._kind else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      }()
+      case .device?: try {
+        guard case .device(let v)? = _storage._kind else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      }()
+      case .settings?: try {
+        guard case .settings(let v)? = _storage._kind else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      }()
+      case nil: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Ringway_V1_Event, rhs: Ringway_V1_Event) -> Bool {
-    if lhs.seq != rhs.seq {return false}
-    if lhs._at != rhs._at {return false}
-    if lhs.kind != rhs.kind {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._seq != rhs_storage._seq {return false}
+        if _storage._at != rhs_storage._at {return false}
+        if _storage._kind != rhs_storage._kind {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

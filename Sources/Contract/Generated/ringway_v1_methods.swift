@@ -30,7 +30,16 @@ extension MethodTypes {
         "ringway.v1.GatewayService/LocateGateway": .init(Ringway_V1_LocateGatewayRequest.self, Ringway_V1_LocateGatewayResponse.self),
         "ringway.v1.InboxService/ReadInbox": .init(Ringway_V1_ReadInboxRequest.self, Ringway_V1_ReadInboxResponse.self),
         "ringway.v1.ProfileService/GetProfile": .init(Ringway_V1_GetProfileRequest.self, Ringway_V1_Profile.self),
+        "ringway.v1.ProfileService/GetProfiles": .init(Ringway_V1_GetProfilesRequest.self, Ringway_V1_GetProfilesResponse.self),
         "ringway.v1.ProfileService/GetMyProfile": .init(Ringway_V1_GetMyProfileRequest.self, Ringway_V1_Profile.self),
         "ringway.v1.ProfileService/UpdateMyProfile": .init(Ringway_V1_UpdateMyProfileRequest.self, Ringway_V1_Profile.self),
+        "ringway.v1.ProfileService/SearchProfiles": .init(Ringway_V1_SearchProfilesRequest.self, Ringway_V1_SearchProfilesResponse.self),
+        "ringway.v1.ProfileService/SetMyAvatar": .init(Ringway_V1_SetMyAvatarRequest.self, Ringway_V1_Profile.self),
+        "ringway.v1.ProfileService/RemoveMyAvatar": .init(Ringway_V1_RemoveMyAvatarRequest.self, Ringway_V1_Profile.self),
+        "ringway.v1.ProfileService/GetAvatar": .init(Ringway_V1_GetAvatarRequest.self, Ringway_V1_GetAvatarResponse.self),
+        "ringway.v1.ProfileService/RecordLastSeen": .init(Ringway_V1_RecordLastSeenRequest.self, Ringway_V1_RecordLastSeenResponse.self),
+        "ringway.v1.SettingsService/GetSettings": .init(Ringway_V1_GetSettingsRequest.self, Ringway_V1_Settings.self),
+        "ringway.v1.SettingsService/UpdateSettings": .init(Ringway_V1_UpdateSettingsRequest.self, Ringway_V1_Settings.self),
+        "ringway.v1.SettingsService/CheckAudience": .init(Ringway_V1_CheckAudienceRequest.self, Ringway_V1_CheckAudienceResponse.self),
     ]
 }

@@ -33,6 +33,19 @@ public enum Ringway_V1_ProfileService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "GetProfiles" metadata.
+        public enum GetProfiles: Sendable {
+            /// Request type for "GetProfiles".
+            public typealias Input = Ringway_V1_GetProfilesRequest
+            /// Response type for "GetProfiles".
+            public typealias Output = Ringway_V1_GetProfilesResponse
+            /// Descriptor for "GetProfiles".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.ProfileService"),
+                method: "GetProfiles",
+                type: .unary
+            )
+        }
         /// Namespace for "GetMyProfile" metadata.
         public enum GetMyProfile: Sendable {
             /// Request type for "GetMyProfile".
@@ -59,11 +72,82 @@ public enum Ringway_V1_ProfileService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "SearchProfiles" metadata.
+        public enum SearchProfiles: Sendable {
+            /// Request type for "SearchProfiles".
+            public typealias Input = Ringway_V1_SearchProfilesRequest
+            /// Response type for "SearchProfiles".
+            public typealias Output = Ringway_V1_SearchProfilesResponse
+            /// Descriptor for "SearchProfiles".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.ProfileService"),
+                method: "SearchProfiles",
+                type: .unary
+            )
+        }
+        /// Namespace for "SetMyAvatar" metadata.
+        public enum SetMyAvatar: Sendable {
+            /// Request type for "SetMyAvatar".
+            public typealias Input = Ringway_V1_SetMyAvatarRequest
+            /// Response type for "SetMyAvatar".
+            public typealias Output = Ringway_V1_Profile
+            /// Descriptor for "SetMyAvatar".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.ProfileService"),
+                method: "SetMyAvatar",
+                type: .unary
+            )
+        }
+        /// Namespace for "RemoveMyAvatar" metadata.
+        public enum RemoveMyAvatar: Sendable {
+            /// Request type for "RemoveMyAvatar".
+            public typealias Input = Ringway_V1_RemoveMyAvatarRequest
+            /// Response type for "RemoveMyAvatar".
+            public typealias Output = Ringway_V1_Profile
+            /// Descriptor for "RemoveMyAvatar".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.ProfileService"),
+                method: "RemoveMyAvatar",
+                type: .unary
+            )
+        }
+        /// Namespace for "GetAvatar" metadata.
+        public enum GetAvatar: Sendable {
+            /// Request type for "GetAvatar".
+            public typealias Input = Ringway_V1_GetAvatarRequest
+            /// Response type for "GetAvatar".
+            public typealias Output = Ringway_V1_GetAvatarResponse
+            /// Descriptor for "GetAvatar".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.ProfileService"),
+                method: "GetAvatar",
+                type: .unary
+            )
+        }
+        /// Namespace for "RecordLastSeen" metadata.
+        public enum RecordLastSeen: Sendable {
+            /// Request type for "RecordLastSeen".
+            public typealias Input = Ringway_V1_RecordLastSeenRequest
+            /// Response type for "RecordLastSeen".
+            public typealias Output = Ringway_V1_RecordLastSeenResponse
+            /// Descriptor for "RecordLastSeen".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.ProfileService"),
+                method: "RecordLastSeen",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "ringway.v1.ProfileService" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             GetProfile.descriptor,
+            GetProfiles.descriptor,
             GetMyProfile.descriptor,
-            UpdateMyProfile.descriptor
+            UpdateMyProfile.descriptor,
+            SearchProfiles.descriptor,
+            SetMyAvatar.descriptor,
+            RemoveMyAvatar.descriptor,
+            GetAvatar.descriptor,
+            RecordLastSeen.descriptor
         ]
     }
 }
@@ -92,13 +176,16 @@ extension Ringway_V1_ProfileService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What users show of themselves. A profile exists as soon as its account does.
+    /// > What users show of themselves, and how they are found. A profile exists as soon as its account does.
+    /// > 
+    /// > To whoever the owner blocks, a profile does not exist. The fields that a privacy setting guards (status,
+    /// > last_seen, avatar) are absent for who may not see them, just as if they had never been set.
     public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "GetProfile" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user.
+        /// > NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_GetProfileRequest` messages.
@@ -112,11 +199,29 @@ extension Ringway_V1_ProfileService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Profile>
 
+        /// Handle the "GetProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Several at once. Users who do not exist, or who block the caller, are left out.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_GetProfilesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_GetProfilesResponse` messages.
+        func getProfiles(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_GetProfilesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_GetProfilesResponse>
+
         /// Handle the "GetMyProfile" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's own profile.
+        /// > The caller's own profile, whole.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_GetMyProfileRequest` messages.
@@ -134,7 +239,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Changes the fields that are present. The change appears as a profile event in the caller's own log.
+        /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
         ///
         /// - Parameters:
@@ -148,6 +253,102 @@ extension Ringway_V1_ProfileService {
             request: GRPCCore.StreamingServerRequest<Ringway_V1_UpdateMyProfileRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Profile>
+
+        /// Handle the "SearchProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
+        /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_SearchProfilesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_SearchProfilesResponse` messages.
+        func searchProfiles(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_SearchProfilesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_SearchProfilesResponse>
+
+        /// Handle the "SetMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
+        /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
+        /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_SetMyAvatarRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_Profile` messages.
+        func setMyAvatar(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_SetMyAvatarRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Profile>
+
+        /// Handle the "RemoveMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Without one, nothing changes.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_RemoveMyAvatarRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_Profile` messages.
+        func removeMyAvatar(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_RemoveMyAvatarRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Profile>
+
+        /// Handle the "GetAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The picture of a hash that a profile showed. Who knows the hash may see it, without a token.
+        /// > NOT_FOUND: nobody's avatar now.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_GetAvatarRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_GetAvatarResponse` messages.
+        func getAvatar(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_GetAvatarRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_GetAvatarResponse>
+
+        /// Handle the "RecordLastSeen" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the last sessions of these users have just ended. Users who are
+        /// > INVISIBLE, or do not exist, are passed over.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_RecordLastSeenRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_RecordLastSeenResponse` messages.
+        func recordLastSeen(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_RecordLastSeenRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_RecordLastSeenResponse>
     }
 
     /// Service protocol for the "ringway.v1.ProfileService" service.
@@ -160,13 +361,16 @@ extension Ringway_V1_ProfileService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What users show of themselves. A profile exists as soon as its account does.
+    /// > What users show of themselves, and how they are found. A profile exists as soon as its account does.
+    /// > 
+    /// > To whoever the owner blocks, a profile does not exist. The fields that a privacy setting guards (status,
+    /// > last_seen, avatar) are absent for who may not see them, just as if they had never been set.
     public protocol ServiceProtocol: Ringway_V1_ProfileService.StreamingServiceProtocol {
         /// Handle the "GetProfile" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user.
+        /// > NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetProfileRequest` message.
@@ -180,11 +384,29 @@ extension Ringway_V1_ProfileService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Profile>
 
+        /// Handle the "GetProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Several at once. Users who do not exist, or who block the caller, are left out.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetProfilesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_GetProfilesResponse` message.
+        func getProfiles(
+            request: GRPCCore.ServerRequest<Ringway_V1_GetProfilesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_GetProfilesResponse>
+
         /// Handle the "GetMyProfile" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's own profile.
+        /// > The caller's own profile, whole.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetMyProfileRequest` message.
@@ -202,7 +424,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Changes the fields that are present. The change appears as a profile event in the caller's own log.
+        /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
         ///
         /// - Parameters:
@@ -216,6 +438,102 @@ extension Ringway_V1_ProfileService {
             request: GRPCCore.ServerRequest<Ringway_V1_UpdateMyProfileRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Profile>
+
+        /// Handle the "SearchProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
+        /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_SearchProfilesResponse` message.
+        func searchProfiles(
+            request: GRPCCore.ServerRequest<Ringway_V1_SearchProfilesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_SearchProfilesResponse>
+
+        /// Handle the "SetMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
+        /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
+        /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_SetMyAvatarRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_Profile` message.
+        func setMyAvatar(
+            request: GRPCCore.ServerRequest<Ringway_V1_SetMyAvatarRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Profile>
+
+        /// Handle the "RemoveMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Without one, nothing changes.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RemoveMyAvatarRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_Profile` message.
+        func removeMyAvatar(
+            request: GRPCCore.ServerRequest<Ringway_V1_RemoveMyAvatarRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Profile>
+
+        /// Handle the "GetAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The picture of a hash that a profile showed. Who knows the hash may see it, without a token.
+        /// > NOT_FOUND: nobody's avatar now.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetAvatarRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_GetAvatarResponse` message.
+        func getAvatar(
+            request: GRPCCore.ServerRequest<Ringway_V1_GetAvatarRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_GetAvatarResponse>
+
+        /// Handle the "RecordLastSeen" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the last sessions of these users have just ended. Users who are
+        /// > INVISIBLE, or do not exist, are passed over.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RecordLastSeenRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_RecordLastSeenResponse` message.
+        func recordLastSeen(
+            request: GRPCCore.ServerRequest<Ringway_V1_RecordLastSeenRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_RecordLastSeenResponse>
     }
 
     /// Simple service protocol for the "ringway.v1.ProfileService" service.
@@ -226,13 +544,16 @@ extension Ringway_V1_ProfileService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What users show of themselves. A profile exists as soon as its account does.
+    /// > What users show of themselves, and how they are found. A profile exists as soon as its account does.
+    /// > 
+    /// > To whoever the owner blocks, a profile does not exist. The fields that a privacy setting guards (status,
+    /// > last_seen, avatar) are absent for who may not see them, just as if they had never been set.
     public protocol SimpleServiceProtocol: Ringway_V1_ProfileService.ServiceProtocol {
         /// Handle the "GetProfile" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user.
+        /// > NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_GetProfileRequest` message.
@@ -246,11 +567,29 @@ extension Ringway_V1_ProfileService {
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_Profile
 
+        /// Handle the "GetProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Several at once. Users who do not exist, or who block the caller, are left out.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_GetProfilesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_GetProfilesResponse` to respond with.
+        func getProfiles(
+            request: Ringway_V1_GetProfilesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_GetProfilesResponse
+
         /// Handle the "GetMyProfile" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's own profile.
+        /// > The caller's own profile, whole.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_GetMyProfileRequest` message.
@@ -268,7 +607,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Changes the fields that are present. The change appears as a profile event in the caller's own log.
+        /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
         ///
         /// - Parameters:
@@ -282,6 +621,102 @@ extension Ringway_V1_ProfileService {
             request: Ringway_V1_UpdateMyProfileRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_Profile
+
+        /// Handle the "SearchProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
+        /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_SearchProfilesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_SearchProfilesResponse` to respond with.
+        func searchProfiles(
+            request: Ringway_V1_SearchProfilesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_SearchProfilesResponse
+
+        /// Handle the "SetMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
+        /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
+        /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_SetMyAvatarRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_Profile` to respond with.
+        func setMyAvatar(
+            request: Ringway_V1_SetMyAvatarRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_Profile
+
+        /// Handle the "RemoveMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Without one, nothing changes.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_RemoveMyAvatarRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_Profile` to respond with.
+        func removeMyAvatar(
+            request: Ringway_V1_RemoveMyAvatarRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_Profile
+
+        /// Handle the "GetAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The picture of a hash that a profile showed. Who knows the hash may see it, without a token.
+        /// > NOT_FOUND: nobody's avatar now.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_GetAvatarRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_GetAvatarResponse` to respond with.
+        func getAvatar(
+            request: Ringway_V1_GetAvatarRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_GetAvatarResponse
+
+        /// Handle the "RecordLastSeen" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the last sessions of these users have just ended. Users who are
+        /// > INVISIBLE, or do not exist, are passed over.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_RecordLastSeenRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_RecordLastSeenResponse` to respond with.
+        func recordLastSeen(
+            request: Ringway_V1_RecordLastSeenRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_RecordLastSeenResponse
     }
 }
 
@@ -295,6 +730,17 @@ extension Ringway_V1_ProfileService.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_Profile>(),
             handler: { request, context in
                 try await self.getProfile(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_ProfileService.Method.GetProfiles.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_GetProfilesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_GetProfilesResponse>(),
+            handler: { request, context in
+                try await self.getProfiles(
                     request: request,
                     context: context
                 )
@@ -322,6 +768,61 @@ extension Ringway_V1_ProfileService.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Ringway_V1_ProfileService.Method.SearchProfiles.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_SearchProfilesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_SearchProfilesResponse>(),
+            handler: { request, context in
+                try await self.searchProfiles(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_ProfileService.Method.SetMyAvatar.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_SetMyAvatarRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_Profile>(),
+            handler: { request, context in
+                try await self.setMyAvatar(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_ProfileService.Method.RemoveMyAvatar.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_RemoveMyAvatarRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_Profile>(),
+            handler: { request, context in
+                try await self.removeMyAvatar(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_ProfileService.Method.GetAvatar.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_GetAvatarRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_GetAvatarResponse>(),
+            handler: { request, context in
+                try await self.getAvatar(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_ProfileService.Method.RecordLastSeen.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_RecordLastSeenRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_RecordLastSeenResponse>(),
+            handler: { request, context in
+                try await self.recordLastSeen(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -333,6 +834,17 @@ extension Ringway_V1_ProfileService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Profile> {
         let response = try await self.getProfile(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func getProfiles(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_GetProfilesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_GetProfilesResponse> {
+        let response = try await self.getProfiles(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -360,6 +872,61 @@ extension Ringway_V1_ProfileService.ServiceProtocol {
         )
         return GRPCCore.StreamingServerResponse(single: response)
     }
+
+    public func searchProfiles(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_SearchProfilesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_SearchProfilesResponse> {
+        let response = try await self.searchProfiles(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func setMyAvatar(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_SetMyAvatarRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Profile> {
+        let response = try await self.setMyAvatar(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func removeMyAvatar(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_RemoveMyAvatarRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Profile> {
+        let response = try await self.removeMyAvatar(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func getAvatar(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_GetAvatarRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_GetAvatarResponse> {
+        let response = try await self.getAvatar(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func recordLastSeen(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_RecordLastSeenRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_RecordLastSeenResponse> {
+        let response = try await self.recordLastSeen(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
 }
 
 // Default implementation of methods from 'ServiceProtocol'.
@@ -371,6 +938,19 @@ extension Ringway_V1_ProfileService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Profile> {
         return GRPCCore.ServerResponse<Ringway_V1_Profile>(
             message: try await self.getProfile(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func getProfiles(
+        request: GRPCCore.ServerRequest<Ringway_V1_GetProfilesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_GetProfilesResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_GetProfilesResponse>(
+            message: try await self.getProfiles(
                 request: request.message,
                 context: context
             ),
@@ -403,6 +983,71 @@ extension Ringway_V1_ProfileService.SimpleServiceProtocol {
             metadata: [:]
         )
     }
+
+    public func searchProfiles(
+        request: GRPCCore.ServerRequest<Ringway_V1_SearchProfilesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_SearchProfilesResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_SearchProfilesResponse>(
+            message: try await self.searchProfiles(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func setMyAvatar(
+        request: GRPCCore.ServerRequest<Ringway_V1_SetMyAvatarRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Profile> {
+        return GRPCCore.ServerResponse<Ringway_V1_Profile>(
+            message: try await self.setMyAvatar(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func removeMyAvatar(
+        request: GRPCCore.ServerRequest<Ringway_V1_RemoveMyAvatarRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Profile> {
+        return GRPCCore.ServerResponse<Ringway_V1_Profile>(
+            message: try await self.removeMyAvatar(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func getAvatar(
+        request: GRPCCore.ServerRequest<Ringway_V1_GetAvatarRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_GetAvatarResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_GetAvatarResponse>(
+            message: try await self.getAvatar(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func recordLastSeen(
+        request: GRPCCore.ServerRequest<Ringway_V1_RecordLastSeenRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_RecordLastSeenResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_RecordLastSeenResponse>(
+            message: try await self.recordLastSeen(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
 }
 
 // MARK: ringway.v1.ProfileService (client)
@@ -416,13 +1061,16 @@ extension Ringway_V1_ProfileService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What users show of themselves. A profile exists as soon as its account does.
+    /// > What users show of themselves, and how they are found. A profile exists as soon as its account does.
+    /// > 
+    /// > To whoever the owner blocks, a profile does not exist. The fields that a privacy setting guards (status,
+    /// > last_seen, avatar) are absent for who may not see them, just as if they had never been set.
     public protocol ClientProtocol: Sendable {
         /// Call the "GetProfile" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user.
+        /// > NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetProfileRequest` message.
@@ -441,11 +1089,34 @@ extension Ringway_V1_ProfileService {
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
+        /// Call the "GetProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Several at once. Users who do not exist, or who block the caller, are left out.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetProfilesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_GetProfilesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_GetProfilesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func getProfiles<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_GetProfilesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_GetProfilesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_GetProfilesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetProfilesResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
         /// Call the "GetMyProfile" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's own profile.
+        /// > The caller's own profile, whole.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetMyProfileRequest` message.
@@ -468,7 +1139,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Changes the fields that are present. The change appears as a profile event in the caller's own log.
+        /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
         ///
         /// - Parameters:
@@ -487,6 +1158,127 @@ extension Ringway_V1_ProfileService {
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result
         ) async throws -> Result where Result: Sendable
+
+        /// Call the "SearchProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
+        /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_SearchProfilesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_SearchProfilesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func searchProfiles<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_SearchProfilesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_SearchProfilesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_SearchProfilesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_SearchProfilesResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "SetMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
+        /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
+        /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_SetMyAvatarRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_SetMyAvatarRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Profile` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func setMyAvatar<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_SetMyAvatarRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_SetMyAvatarRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Profile>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "RemoveMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Without one, nothing changes.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RemoveMyAvatarRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RemoveMyAvatarRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Profile` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func removeMyAvatar<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RemoveMyAvatarRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RemoveMyAvatarRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Profile>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "GetAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The picture of a hash that a profile showed. Who knows the hash may see it, without a token.
+        /// > NOT_FOUND: nobody's avatar now.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetAvatarRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_GetAvatarRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_GetAvatarResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func getAvatar<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_GetAvatarRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_GetAvatarRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_GetAvatarResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetAvatarResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "RecordLastSeen" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the last sessions of these users have just ended. Users who are
+        /// > INVISIBLE, or do not exist, are passed over.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RecordLastSeenRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RecordLastSeenRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_RecordLastSeenResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func recordLastSeen<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RecordLastSeenRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RecordLastSeenRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_RecordLastSeenResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_RecordLastSeenResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
     }
 
     /// Generated client for the "ringway.v1.ProfileService" service.
@@ -497,7 +1289,10 @@ extension Ringway_V1_ProfileService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What users show of themselves. A profile exists as soon as its account does.
+    /// > What users show of themselves, and how they are found. A profile exists as soon as its account does.
+    /// > 
+    /// > To whoever the owner blocks, a profile does not exist. The fields that a privacy setting guards (status,
+    /// > last_seen, avatar) are absent for who may not see them, just as if they had never been set.
     public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
@@ -513,7 +1308,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user.
+        /// > NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetProfileRequest` message.
@@ -543,11 +1338,45 @@ extension Ringway_V1_ProfileService {
             )
         }
 
+        /// Call the "GetProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Several at once. Users who do not exist, or who block the caller, are left out.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetProfilesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_GetProfilesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_GetProfilesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func getProfiles<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_GetProfilesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_GetProfilesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_GetProfilesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetProfilesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_ProfileService.Method.GetProfiles.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "GetMyProfile" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's own profile.
+        /// > The caller's own profile, whole.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetMyProfileRequest` message.
@@ -581,7 +1410,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Changes the fields that are present. The change appears as a profile event in the caller's own log.
+        /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
         ///
         /// - Parameters:
@@ -611,6 +1440,182 @@ extension Ringway_V1_ProfileService {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "SearchProfiles" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
+        /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_SearchProfilesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_SearchProfilesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func searchProfiles<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_SearchProfilesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_SearchProfilesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_SearchProfilesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_SearchProfilesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_ProfileService.Method.SearchProfiles.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "SetMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
+        /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
+        /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_SetMyAvatarRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_SetMyAvatarRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Profile` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func setMyAvatar<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_SetMyAvatarRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_SetMyAvatarRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Profile>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_ProfileService.Method.SetMyAvatar.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "RemoveMyAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Without one, nothing changes.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RemoveMyAvatarRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RemoveMyAvatarRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Profile` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func removeMyAvatar<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RemoveMyAvatarRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RemoveMyAvatarRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Profile>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_ProfileService.Method.RemoveMyAvatar.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "GetAvatar" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The picture of a hash that a profile showed. Who knows the hash may see it, without a token.
+        /// > NOT_FOUND: nobody's avatar now.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetAvatarRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_GetAvatarRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_GetAvatarResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func getAvatar<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_GetAvatarRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_GetAvatarRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_GetAvatarResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetAvatarResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_ProfileService.Method.GetAvatar.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "RecordLastSeen" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the last sessions of these users have just ended. Users who are
+        /// > INVISIBLE, or do not exist, are passed over.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RecordLastSeenRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RecordLastSeenRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_RecordLastSeenResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func recordLastSeen<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RecordLastSeenRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RecordLastSeenRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_RecordLastSeenResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_RecordLastSeenResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_ProfileService.Method.RecordLastSeen.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -621,7 +1626,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no such user.
+    /// > NOT_FOUND: no such user, or one who blocks the caller.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_GetProfileRequest` message.
@@ -646,11 +1651,40 @@ extension Ringway_V1_ProfileService.ClientProtocol {
         )
     }
 
+    /// Call the "GetProfiles" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Several at once. Users who do not exist, or who block the caller, are left out.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_GetProfilesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func getProfiles<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_GetProfilesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetProfilesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.getProfiles(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_GetProfilesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_GetProfilesResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "GetMyProfile" method.
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The caller's own profile.
+    /// > The caller's own profile, whole.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_GetMyProfileRequest` message.
@@ -679,7 +1713,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Changes the fields that are present. The change appears as a profile event in the caller's own log.
+    /// > Changes some fields. The change appears as a profile event in the caller's own log.
     /// > ABORTED: expected_version is given and is not the current one.
     ///
     /// - Parameters:
@@ -704,6 +1738,157 @@ extension Ringway_V1_ProfileService.ClientProtocol {
             onResponse: handleResponse
         )
     }
+
+    /// Call the "SearchProfiles" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
+    /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func searchProfiles<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_SearchProfilesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_SearchProfilesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.searchProfiles(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_SearchProfilesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_SearchProfilesResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SetMyAvatar" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
+    /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
+    /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
+    /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_SetMyAvatarRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func setMyAvatar<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_SetMyAvatarRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.setMyAvatar(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_SetMyAvatarRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_Profile>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RemoveMyAvatar" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Without one, nothing changes.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_RemoveMyAvatarRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func removeMyAvatar<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_RemoveMyAvatarRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.removeMyAvatar(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_RemoveMyAvatarRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_Profile>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetAvatar" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The picture of a hash that a profile showed. Who knows the hash may see it, without a token.
+    /// > NOT_FOUND: nobody's avatar now.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_GetAvatarRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func getAvatar<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_GetAvatarRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetAvatarResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.getAvatar(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_GetAvatarRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_GetAvatarResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RecordLastSeen" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: the last sessions of these users have just ended. Users who are
+    /// > INVISIBLE, or do not exist, are passed over.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_RecordLastSeenRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func recordLastSeen<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_RecordLastSeenRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_RecordLastSeenResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.recordLastSeen(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_RecordLastSeenRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_RecordLastSeenResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
 }
 
 // Helpers providing sugared APIs for 'ClientProtocol' methods.
@@ -713,7 +1898,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no such user.
+    /// > NOT_FOUND: no such user, or one who blocks the caller.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -742,11 +1927,44 @@ extension Ringway_V1_ProfileService.ClientProtocol {
         )
     }
 
+    /// Call the "GetProfiles" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Several at once. Users who do not exist, or who block the caller, are left out.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func getProfiles<Result>(
+        _ message: Ringway_V1_GetProfilesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetProfilesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_GetProfilesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.getProfiles(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "GetMyProfile" method.
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The caller's own profile.
+    /// > The caller's own profile, whole.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -779,7 +1997,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Changes the fields that are present. The change appears as a profile event in the caller's own log.
+    /// > Changes some fields. The change appears as a profile event in the caller's own log.
     /// > ABORTED: expected_version is given and is not the current one.
     ///
     /// - Parameters:
@@ -803,6 +2021,177 @@ extension Ringway_V1_ProfileService.ClientProtocol {
             metadata: metadata
         )
         return try await self.updateMyProfile(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SearchProfiles" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
+    /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func searchProfiles<Result>(
+        _ message: Ringway_V1_SearchProfilesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_SearchProfilesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_SearchProfilesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.searchProfiles(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SetMyAvatar" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
+    /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
+    /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
+    /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func setMyAvatar<Result>(
+        _ message: Ringway_V1_SetMyAvatarRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_SetMyAvatarRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.setMyAvatar(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RemoveMyAvatar" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Without one, nothing changes.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func removeMyAvatar<Result>(
+        _ message: Ringway_V1_RemoveMyAvatarRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Profile>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_RemoveMyAvatarRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.removeMyAvatar(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetAvatar" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The picture of a hash that a profile showed. Who knows the hash may see it, without a token.
+    /// > NOT_FOUND: nobody's avatar now.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func getAvatar<Result>(
+        _ message: Ringway_V1_GetAvatarRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_GetAvatarResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_GetAvatarRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.getAvatar(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RecordLastSeen" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: the last sessions of these users have just ended. Users who are
+    /// > INVISIBLE, or do not exist, are passed over.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func recordLastSeen<Result>(
+        _ message: Ringway_V1_RecordLastSeenRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_RecordLastSeenResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_RecordLastSeenRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.recordLastSeen(
             request: request,
             options: options,
             onResponse: handleResponse

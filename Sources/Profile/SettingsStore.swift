@@ -1,0 +1,142 @@
+// Settings in Postgres (deploy/migrations/0021_settings.sql). A user without rows has the defaults. No constraint of the
+// tables can fail for what the rules let through.
+import Contract
+import Foundation
+import Postgres
+import ServiceKit
+import SwiftProtobuf
+
+struct SettingsStore: Sendable {
+    let postgres: PostgresClient
+
+    // MARK: Reading
+
+    /// Whole settings and their version, which every change of them raises.
+    func settings(of user: Int64) async throws -> (value: UserSettings, version: Int64) {
+        // One statement, so that both tables are seen as they were at one moment.
+        let rows = try await postgres.query(Self.wholeOf(user))
+        let settings = try Self.settings(rows)
+        return (settings, settings.version)
+    }
+
+    /// The audience of each of these users for one field, in the order of their ids; without those who do not exist.
+    func audiences(
+        for field: PrivacyField, of users: [Int64]
+    ) async throws -> [(owner: Int64, audience: Audience)] {
+        let rows = try await postgres.query(
+            """
+            SELECT profiles.user_id, privacy.audience, privacy.group_id
+            FROM profile.profiles LEFT JOIN profile.privacy
+                ON privacy.user_id = profiles.user_id AND privacy.field = \(field.rawValue)
+            WHERE profiles.user_id = ANY(\(users)) ORDER BY profiles.user_id
+            """)
+        return try rows.map { row in
+            let (owner, audience, group) = try row.decode(Int64.self, Int16?.self, Int64?.self)
+            return (owner, audience.map { Audience(stored: $0, group: group ?? 0) } ?? field.fallback)
+        }
+    }
+
+    /// All audiences of these users; who has chosen none is left out.
+    func privacy(of users: [Int64]) async throws -> [Int64: PrivacyRules] {
+        let rows = try await postgres.query(
+            "SELECT user_id, field, audience, group_id FROM profile.privacy WHERE user_id = ANY(\(users))")
+        var rules: [Int64: PrivacyRules] = [:]
+        for row in rows {
+            let (user, field, audience, group) = try row.decode(Int64.self, Int16.self, Int16.self, Int64.self)
+            guard let field = PrivacyField(rawValue: field) else { continue }
+            rules[user, default: PrivacyRules()][field] = Audience(stored: audience, group: group)
+        }
+        return rules
+    }
+
+    private static func wholeOf(_ user: Int64) -> PostgresQuery {
+        """
+        SELECT settings.version, settings.privacy_version, settings.push_version, settings.updated_at, settings.push,
+               privacy.field, privacy.audience, privacy.group_id
+        FROM (SELECT) AS one
+        LEFT JOIN profile.settings ON settings.user_id = \(user)
+        LEFT JOIN profile.privacy ON privacy.user_id = settings.user_id
+        """
+    }
+
+    /// Of the rows of `wholeOf`: one a field that was chosen, or one alone.
+    private static func settings(_ rows: PostgresRows) throws -> UserSettings {
+        var settings = UserSettings()
+        for row in rows {
+            let (version, privacyVersion, pushVersion, updatedAt, push, field, audience, group) = try row.decode(
+                Int64?.self, Int64?.self, Int64?.self, Date?.self, Data?.self, Int16?.self, Int16?.self, Int64?.self)
+            guard let version, let privacyVersion, let pushVersion, let push else { continue }
+            settings.version = version
+            settings.privacyVersion = privacyVersion
+            settings.pushVersion = pushVersion
+            settings.updatedAt = updatedAt
+            settings.push = try Ringway_V1_Push(serializedBytes: push)
+            if let field = field.flatMap(PrivacyField.init(rawValue:)), let audience {
+                settings.privacy[field] = Audience(stored: audience, group: group ?? 0)
+            }
+        }
+        return settings
+    }
+
+    // MARK: Changing
+
+    /// Applies the change and appends its event to the user's log, both or neither.
+    func update(_ change: SettingsChange, of user: Int64) async throws -> UserSettings {
+        try await postgres.transaction { connection in
+            // The profile's row is the lock of the user's settings, which may have no row yet. It also says that the
+            // user exists. NO KEY: nobody who only refers to it has to wait.
+            let answers = try await connection.pipeline([
+                "SELECT FROM profile.profiles WHERE user_id = \(user) FOR NO KEY UPDATE",
+                Self.wholeOf(user),
+            ])
+            guard answers[0].count == 1 else { throw ProfileError.noSuchUser }
+            let settings = try Self.settings(answers[1])
+            guard change.fits(version: settings.version) else { throw ProfileError.outdatedSettings }
+            guard var changed = settings.changed(by: change) else { return settings }
+            changed.updatedAt = try await Self.write(changed, change, of: user, on: connection)
+            let news = changed.message(since: settings.version)
+            try await connection.query(.appendToInbox([user: .with { $0.settings.settings = news }]))
+            return changed
+        }
+    }
+
+    private static func write(
+        _ settings: UserSettings, _ change: SettingsChange, of user: Int64, on connection: PostgresConnection
+    ) async throws -> Date {
+        let push: [UInt8] = try settings.push.serializedBytes()
+        let fields = Array(change.audiences.keys)
+        let audiences = fields.map { change.audiences[$0] ?? $0.fallback }
+        let answers = try await connection.pipeline([
+            """
+            INSERT INTO profile.settings (user_id, version, privacy_version, push_version, push)
+            VALUES (\(user), \(settings.version), \(settings.privacyVersion), \(settings.pushVersion), \(push))
+            ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, privacy_version = excluded.privacy_version,
+                push_version = excluded.push_version, push = excluded.push, updated_at = now()
+            RETURNING updated_at
+            """,
+            """
+            INSERT INTO profile.privacy (user_id, field, audience, group_id)
+            SELECT \(user), field, audience, group_id
+            FROM unnest(\(fields.map(\.rawValue)), \(audiences.map(\.stored)), \(audiences.map(\.group)))
+                AS chosen (field, audience, group_id)
+            ON CONFLICT (user_id, field) DO UPDATE SET audience = excluded.audience, group_id = excluded.group_id
+            """,
+        ])
+        return try answers[0][0].decode(Date.self)
+    }
+}
+
+extension Audience {
+    /// From profile.privacy. What this program does not know is nobody: a newer one may have meant something narrower.
+    init(stored kind: Int16, group: Int64) {
+        switch Ringway_V1_Audience.Kind(rawValue: Int(kind)) {
+        case .everyone: self = .everyone
+        case .friends: self = .friends
+        case .group: self = .group(group)
+        default: self = .nobody
+        }
+    }
+
+    fileprivate var stored: Int16 { Int16(message.kind.rawValue) }
+    fileprivate var group: Int64 { message.groupID }
+}
