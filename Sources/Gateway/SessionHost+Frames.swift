@@ -216,6 +216,36 @@ extension SessionHost {
     }
 }
 
+// MARK: call
+
+extension SessionHost {
+    private static let callIDBytes = 1...64
+
+    private func answer(_ connection: ConnectionID, _ call: Ringway_V1_Call) {
+        guard let session = sessions[connection] else { return }
+        guard Self.callIDBytes.contains(call.id.utf8.count) else {
+            refuse(connection, .init(code: .invalidArgument, message: "a call's id has 1 to 64 bytes"))
+            return
+        }
+        guard !session.calling.contains(call.id) else {
+            refuse(connection, .init(code: .invalidArgument, message: "a call with this id is not answered yet"))
+            return
+        }
+        guard session.calling.count < Session.callsMax else {
+            let error = RPCError(code: .resourceExhausted, message: "\(Session.callsMax) calls are not answered yet")
+            tell(connection, .reply(.with { $0.id = call.id; $0.error = .init(telling: error, retryAfter: 100) }))
+            return
+        }
+        sessions[connection]?.calling.insert(call.id)
+        let caller = Caller(userID: session.user, deviceID: session.device)
+        Task {
+            let reply = await environment.services.calls.answer(call, from: caller, in: session.format)
+            sessions[connection]?.calling.remove(call.id)
+            tell(connection, .reply(reply))
+        }
+    }
+}
+
 extension OutgoingMessage {
     /// The two logs keep the same message, but only the sender's knows device and client id.
     fileprivate init(_ pending: PendingSend, from sender: Int64, device: Int64, to recipient: Int64) {
