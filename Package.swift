@@ -53,22 +53,29 @@ let package = Package(
         .target(name: "Contract", dependencies: grpc, exclude: ["proto"]),
         .target(name: "Reactor", dependencies: ["CGateway"]),
         .target(name: "Postgres", dependencies: ["CPostgres", logging]),
-        .target(name: "ServiceKit", dependencies: ["Contract", "Postgres", logging] + grpc),
+        .target(
+            name: "ServiceKit",
+            dependencies: ["Contract", "Postgres", logging, .product(name: "Crypto", package: "swift-crypto")] + grpc),
+
+        .target(name: "Outbox", dependencies: ["Postgres", logging]),
 
         // The services: each has rules, a store and a handler.
         .target(
             name: "Auth",
             dependencies: [
-                "CArgon2", "Contract", "Postgres", "ServiceKit",
+                "CArgon2", "Contract", "Outbox", "Postgres", "ServiceKit", logging,
                 .product(name: "JWTKit", package: "jwt-kit"), .product(name: "Crypto", package: "swift-crypto"),
-            ] + grpc),
+            ] + grpc,
+            exclude: ["Resources/README.md", "Resources/LICENSE.django"],
+            resources: [.embedInCode("Resources/common-passwords.txt")]),
         .target(
             name: "Profile",
             dependencies: [
-                "CImage", "Contract", "Postgres", "ServiceKit", .product(name: "Crypto", package: "swift-crypto"),
+                "CImage", "Contract", "Outbox", "Postgres", "ServiceKit",
+                .product(name: "Crypto", package: "swift-crypto"),
             ] + grpc),
-        .target(name: "Friendship", dependencies: ["Contract", "Postgres", "ServiceKit"] + grpc),
-        .target(name: "Inbox", dependencies: ["Contract", "Postgres", "ServiceKit"] + grpc),
+        .target(name: "Friendship", dependencies: ["Contract", "Outbox", "Postgres", "ServiceKit"] + grpc),
+        .target(name: "Inbox", dependencies: ["Contract", "Outbox", "Postgres", "ServiceKit"] + grpc),
 
         // The doors.
         .target(name: "Gateway", dependencies: ["Contract", "Inbox", "Reactor", "ServiceKit"] + grpc),
@@ -93,7 +100,7 @@ let package = Package(
         .executableTarget(
             name: "ringway",
             dependencies: [
-                "Auth", "Profile", "Friendship", "Inbox", "Gateway", "HTTPAPI", "RingwayClient", "Reactor", "Postgres",
+                "Auth", "Profile", "Friendship", "Inbox", "Gateway", "HTTPAPI", "RingwayClient", "Outbox", "Reactor", "Postgres",
                 "ServiceKit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
@@ -104,7 +111,8 @@ let package = Package(
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport", logging]),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"]),
         .testTarget(name: "ServiceKitTests", dependencies: ["ServiceKit"]),
-        .testTarget(name: "AuthTests", dependencies: ["Auth", "TestSupport"]),
+        .testTarget(name: "AuthTests", dependencies: ["Auth", "Friendship", "Inbox", "Outbox", "Profile", "TestSupport"]),
+        .testTarget(name: "OutboxTests", dependencies: ["Outbox", "TestSupport", logging]),
         .testTarget(name: "ProfileTests", dependencies: ["Profile", "TestSupport"]),
         .testTarget(name: "FriendshipTests", dependencies: ["Friendship", "TestSupport"]),
         .testTarget(name: "InboxTests", dependencies: ["Inbox", "TestSupport"]),

@@ -5,7 +5,9 @@ extension AuthError: RPCErrorConvertible {
     var rpcErrorCode: RPCError.Code {
         switch self {
         case .invalid: .invalidArgument
-        case .usernameTaken: .alreadyExists
+        case .usernameTaken, .emailTaken: .alreadyExists
+        case .wrongPassword: .permissionDenied
+        case .noSuchDevice: .notFound
         case .wrongCredentials, .refreshRefused, .accessRefused: .unauthenticated
         case .busy: .resourceExhausted
         case .hashingFailed: .internalError
@@ -14,8 +16,11 @@ extension AuthError: RPCErrorConvertible {
 
     var rpcErrorMessage: String {
         switch self {
-        case .invalid(let violation): violation
-        case .usernameTaken: "the username is taken"
+        case .invalid(_, let violation): violation
+        case .usernameTaken: "the username is taken, or looks like one that is"
+        case .emailTaken: "the e-mail address is taken"
+        case .wrongPassword: "the password is wrong"
+        case .noSuchDevice: "no such device"
         case .wrongCredentials: "unknown user or wrong password"
         case .refreshRefused: "the refresh token is not valid; log in again"
         case .accessRefused: "a valid access token is required"
@@ -24,9 +29,15 @@ extension AuthError: RPCErrorConvertible {
         }
     }
 
-    /// retry-after-ms: how long to wait before trying again.
+    /// retry-after-ms: how long to wait before trying again. field: which one is at fault.
     var rpcErrorMetadata: Metadata {
-        guard case .busy(let delay) = self else { return [:] }
-        return ["retry-after-ms": "\(Int64((delay / .milliseconds(1)).rounded(.up)))"]
+        switch self {
+        case .busy(let delay): ["retry-after-ms": "\(Int64((delay / .milliseconds(1)).rounded(.up)))"]
+        case .invalid(let field, _): ["field": "\(field)"]
+        case .usernameTaken: ["field": "username"]
+        case .emailTaken: ["field": "email"]
+        case .wrongPassword: ["field": "password"]
+        default: [:]
+        }
     }
 }

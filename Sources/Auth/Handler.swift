@@ -1,40 +1,46 @@
-// ringway.v1.AuthService: reads a request, applies the rules, hashes, asks the store, issues tokens. It logs nothing:
-// whatever it handles is a secret or leads to one.
+// ringway.v1.AuthService: reads a request, applies rules and limits, hashes, asks the store, issues tokens. It logs
+// nothing: whatever it handles is a secret or leads to one. Accounts and devices: Handler+Account.swift.
 import Contract
 import GRPCCore
 import Postgres
 import ServiceKit
 
 public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
-    private let store: AuthStore
-    private let hasher: PasswordHasher
-    private let accessTokens: AccessTokens
-    private let refreshLifetime: Duration
-
-    public init(postgres: PostgresClient, settings: AuthSettings, hasher: PasswordHasher, keys: SigningKeys) {
-        store = AuthStore(postgres: postgres)
-        self.hasher = hasher
-        accessTokens = AccessTokens(keys: keys, settings: settings)
-        refreshLifetime = settings.refreshTokenLifetime
-    }
+    let store: AuthStore
+    let hasher: PasswordHasher
+    let accessTokens: AccessTokens
+    let activity: ActiveDevices
+    let peers: AuthPeers
+    let limits: AuthLimits
+    let settings: AuthSettings
 
     /// With a hasher of the settings' size and the keys of the database, where the first start makes one.
-    public static func start(postgres: PostgresClient, settings: AuthSettings) async throws -> AuthHandler {
+    public static func start(
+        postgres: PostgresClient, settings: AuthSettings, peers: AuthPeers,
+        limiter: any RateLimiter = LocalRateLimiter()
+    ) async throws -> AuthHandler {
         AuthHandler(
-            postgres: postgres, settings: settings,
-            hasher: PasswordHasher(threads: settings.hasherThreads, queueLimit: settings.hasherQueue),
-            keys: try await .load(from: postgres))
+            store: AuthStore(postgres: postgres),
+            hasher: PasswordHasher(
+                threads: settings.hasherThreads, queueLimit: settings.hasherQueue, cost: settings.hashCost),
+            accessTokens: AccessTokens(keys: try await .load(from: postgres), settings: settings),
+            activity: ActiveDevices(memory: settings.activityMemory), peers: peers,
+            limits: AuthLimits(limiter: limiter, settings: settings), settings: settings)
     }
 
     public func register(
         request: Ringway_V1_RegisterRequest, context: ServerContext
     ) async throws -> Ringway_V1_TokenResponse {
+        try await limits.takeForAddress()
         let username = try Username(request.username)
-        let password = try Password(request.password)
+        let email = request.email.isEmpty ? nil : try EmailAddress(request.email)
+        let password = try Password(
+            choosing: request.password, known: [username.text, email?.text].compactMap { $0 })
         let device = try NewDevice(request.device)
         let token = RefreshToken()
         let session = try await store.register(
-            username, passwordHash: hasher.hash(password), on: device, with: token, lifetime: refreshLifetime)
+            username, email: email, passwordHash: hasher.hash(password), on: device, with: token,
+            lifetime: settings.refreshTokenLifetime)
         return try await tokens(for: session, token)
     }
 
@@ -42,53 +48,64 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
         request: Ringway_V1_LogInRequest, context: ServerContext
     ) async throws -> Ringway_V1_TokenResponse {
         let device = try NewDevice(request.device)
+        try await limits.takeForAddress()
         // What breaks the rules is nobody's name and nobody's password; that much is public.
         guard let username = try? Username(request.username), let password = try? Password(request.password) else {
             throw AuthError.wrongCredentials
         }
-        // A user who does not exist costs the same hash, so neither the answer nor its time tells.
-        let account = try await store.credentials(of: username)
-        guard try await hasher.matches(password, account?.passwordHash), let account else {
-            throw AuthError.wrongCredentials
-        }
         let token = RefreshToken()
-        let session = try await store.addDevice(
-            device, of: account.userID, with: token, lifetime: refreshLifetime)
+        let session = try await limits.guessing(at: username) {
+            // A user who does not exist costs the same hash, so neither the answer nor its time tells.
+            let account = try await store.account(named: username)
+            guard try await hasher.matches(password, account?.passwordHash), let account else {
+                throw AuthError.wrongCredentials
+            }
+            let rehashed = hasher.isOutdated(account.passwordHash) ? try await hasher.hash(password) : nil
+            return try await store.addDevice(
+                device, of: account, rehashed: rehashed, devicesMax: settings.devicesMax, with: token,
+                lifetime: settings.refreshTokenLifetime)
+        }
+        guard let session else { throw AuthError.wrongCredentials }
         return try await tokens(for: session, token)
     }
 
     public func refresh(
         request: Ringway_V1_RefreshRequest, context: ServerContext
     ) async throws -> Ringway_V1_TokenResponse {
+        try await limits.takeForAddress()
         let used = try RefreshToken(request.refreshToken)
-        let next = RefreshToken()
-        guard let session = try await store.rotate(used, to: next, lifetime: refreshLifetime) else {
-            try await store.revokeFamily(of: used)
+        guard let owner = try await store.owner(of: used) else { throw AuthError.refreshRefused }
+        try await limits.take(for: owner)
+        switch try await store.rotate(used, lifetime: settings.refreshTokenLifetime, grace: settings.refreshGrace) {
+        case .rotated(let session, let next):
+            try await store.touch(session, address: Peer.current.address)
+            return try await tokens(for: session, next)
+        case .reused(let session):
+            try await store.revoke(session)
+            activity.forget(session)
+            throw AuthError.refreshRefused
+        case .refused:
             throw AuthError.refreshRefused
         }
-        return try await tokens(for: session, next)
-    }
-
-    public func logOut(
-        request: Ringway_V1_LogOutRequest, context: ServerContext
-    ) async throws -> Ringway_V1_LogOutResponse {
-        let caller = try Caller.required()
-        try await store.revoke(Session(userID: caller.userID, deviceID: caller.deviceID))
-        return Ringway_V1_LogOutResponse()
     }
 
     public func verifyToken(
         request: Ringway_V1_VerifyTokenRequest, context: ServerContext
     ) async throws -> Ringway_V1_VerifyTokenResponse {
         let grant = try await accessTokens.verify(request.accessToken)
-        guard try await store.isActive(Session(userID: grant.userID, deviceID: grant.deviceID)) else {
-            throw AuthError.accessRefused
-        }
+        let session = Session(userID: grant.userID, deviceID: grant.deviceID)
+        guard try await activity.isActive(session, asking: store.isActive) else { throw AuthError.accessRefused }
         return .with {
             $0.userID = grant.userID
             $0.deviceID = grant.deviceID
             $0.expiresAt = grant.expiresAt
         }
+    }
+
+    public func listKeys(
+        request: Ringway_V1_ListKeysRequest, context: ServerContext
+    ) async throws -> Ringway_V1_ListKeysResponse {
+        .with { $0.keys = accessTokens.publishedKeys }
     }
 
     private func tokens(

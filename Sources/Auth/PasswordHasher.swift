@@ -11,10 +11,12 @@ import Synchronization
 
 public final class PasswordHasher: Sendable {
     private let queue: HashQueue
+    private let argon2: Argon2
 
-    public init(threads: Int, queueLimit: Int) {
+    public init(threads: Int, queueLimit: Int, cost: HashCost = HashCost()) {
         precondition(threads > 0 && queueLimit > 0, "a hasher needs a thread and room for a password")
         queue = HashQueue(threads: threads, limit: queueLimit)
+        argon2 = Argon2(cost: cost)
         for _ in 0..<threads {
             Thread.detachNewThread { [queue] in
                 while let job = queue.next() { queue.finish(job) }
@@ -28,12 +30,17 @@ public final class PasswordHasher: Sendable {
 
     /// A new salt and the hash, in argon2's encoded form.
     func hash(_ password: Password) async throws -> String {
-        try await run { try Argon2.hash(password.bytes) }
+        try await run { [argon2] in try argon2.hash(password.bytes) }
     }
 
     /// Whether the password is the one of an encoded hash. Without one it takes just as long to say no.
     func matches(_ password: Password, _ encoded: String?) async throws -> Bool {
-        try await run { try Argon2.matches(password.bytes, encoded ?? Argon2.nobody) }
+        try await run { [argon2] in try argon2.matches(password.bytes, encoded ?? argon2.nobody) }
+    }
+
+    /// Whether a hash was made at another cost than new ones are.
+    func isOutdated(_ encoded: String) -> Bool {
+        !encoded.hasPrefix(argon2.prefix)
     }
 
     /// Throws `.busy` at once when the queue is full. A job whose task is cancelled while it waits is never begun.
@@ -119,34 +126,33 @@ private final class HashQueue: Sendable {
     }
 }
 
-/// libargon2 with OWASP's least cost for argon2id: 19 MiB, two passes, one lane.
-private enum Argon2 {
-    private static let passes: UInt32 = 2
-    private static let kibibytes: UInt32 = 19 * 1024
-    private static let lanes: UInt32 = 1
+/// libargon2 at a given cost.
+private struct Argon2 {
     private static let hashBytes = 32
 
-    /// Stands in for the hash of a user who does not exist: same cost, matched by no password that anyone could find.
-    static let nobody = """
-        $argon2id$v=19$m=\(kibibytes),t=\(passes),p=\(lanes)\
-        $AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
-        """
+    let cost: HashCost
 
-    static func hash(_ password: [UInt8]) throws(AuthError) -> String {
+    /// How the encoded form begins.
+    var prefix: String { "$argon2id$v=19$m=\(cost.kibibytes),t=\(cost.passes),p=\(cost.lanes)$" }
+
+    /// Stands in for the hash of a user who does not exist: same cost, matched by no password that anyone could find.
+    var nobody: String { prefix + "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" }
+
+    func hash(_ password: [UInt8]) throws(AuthError) -> String {
         let salt = SymmetricKey(size: .bits128)
         let length = argon2_encodedlen(
-            passes, kibibytes, lanes, UInt32(salt.bitCount / 8), UInt32(hashBytes), Argon2_id)
+            cost.passes, cost.kibibytes, cost.lanes, UInt32(salt.bitCount / 8), UInt32(Self.hashBytes), Argon2_id)
         var encoded = [CChar](repeating: 0, count: length)
         let status = salt.withUnsafeBytes { salt in
             argon2id_hash_encoded(
-                passes, kibibytes, lanes, password, password.count, salt.baseAddress, salt.count, hashBytes, &encoded,
-                encoded.count)
+                cost.passes, cost.kibibytes, cost.lanes, password, password.count, salt.baseAddress, salt.count,
+                Self.hashBytes, &encoded, encoded.count)
         }
         guard status == ARGON2_OK.rawValue else { throw .hashingFailed }
         return encoded.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
     }
 
-    static func matches(_ password: [UInt8], _ encoded: String) throws(AuthError) -> Bool {
+    func matches(_ password: [UInt8], _ encoded: String) throws(AuthError) -> Bool {
         switch argon2id_verify(encoded, password, password.count) {
         case ARGON2_OK.rawValue: true
         case ARGON2_VERIFY_MISMATCH.rawValue: false

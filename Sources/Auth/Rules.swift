@@ -5,8 +5,13 @@ import ServiceKit
 
 enum AuthError: Error, Equatable {
     /// A field breaks its rule; the text names the field and the rule, never the value.
-    case invalid(String)
+    case invalid(field: String, String)
     case usernameTaken
+    case emailTaken
+    /// Who is logged in has not given the account's password.
+    case wrongPassword
+    /// No such device, another user's, or one that has ended.
+    case noSuchDevice
     /// Unknown user or wrong password: nobody is told which.
     case wrongCredentials
     /// A refresh token that is unknown, expired, used before or logged out.
@@ -19,15 +24,23 @@ enum AuthError: Error, Equatable {
     case hashingFailed
 }
 
-/// ASCII only, so that no two names look alike and none has two spellings.
+/// ASCII, so that no two names look alike and none has two spellings. What a keyboard for East Asian scripts writes in
+/// full width is folded, as NFKC does; whatever else NFKC would turn into ASCII (a Kelvin sign, bold or circled letters)
+/// was written to look like something that it is not, and is refused (docs/decisions/0010-ascii-usernames.md).
 struct Username: Equatable {
     let text: String
 
     init(_ input: String) throws(AuthError) {
-        // Counted before it is touched: what is too long is not read.
-        guard 3...32 ~= input.utf8.count else { throw Self.violation }
-        let folded = input.utf8.map { Self.upperCase ~= $0 ? $0 + 32 : $0 }
-        guard Self.letters ~= folded[0], folded.allSatisfy(Self.isAllowed) else { throw Self.violation }
+        // Counted before it is touched: what is too long is not read. A full-width form takes three bytes.
+        guard input.utf8.count <= 3 * 32 else { throw Self.violation }
+        var folded: [UInt8] = []
+        for scalar in input.unicodeScalars {
+            guard let byte = Self.ascii(scalar) else { throw Self.lookalike }
+            folded.append(Self.upperCase ~= byte ? byte + 32 : byte)
+        }
+        guard 3...32 ~= folded.count, Self.letters ~= folded[0], folded.allSatisfy(Self.isAllowed) else {
+            throw Self.violation
+        }
         text = String(decoding: folded, as: UTF8.self)
     }
 
@@ -36,10 +49,60 @@ struct Username: Equatable {
     private static let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
     private static let marks = Array("_.-".utf8)
     private static let violation = AuthError.invalid(
+        field: "username",
         "username must have 3 to 32 of a-z, 0-9, \"_\", \".\" and \"-\", and start with a letter")
+    private static let lookalike = AuthError.invalid(
+        field: "username", "username must be of ASCII: other letters, invisible ones too, could look like another name")
+
+    private static func ascii(_ scalar: Unicode.Scalar) -> UInt8? {
+        switch scalar.value {
+        case 0..<0x80: UInt8(scalar.value)
+        case 0xff01...0xff5e: UInt8(scalar.value - 0xfee0)
+        default: nil
+        }
+    }
 
     private static func isAllowed(_ byte: UInt8) -> Bool {
         letters ~= byte || digits ~= byte || marks.contains(byte)
+    }
+}
+
+/// An e-mail address in lower case: the dot-atom form of RFC 5321 in ASCII, at a domain of at least two labels. Whether
+/// anyone reads it only a message could tell.
+struct EmailAddress: Equatable {
+    let text: String
+
+    init(_ input: String) throws(AuthError) {
+        guard input.utf8.count <= 254 else { throw Self.violation }
+        let parts = input.utf8.split(separator: UInt8(ascii: "@"), omittingEmptySubsequences: false)
+        guard parts.count == 2, Self.isLocalPart(parts[0]), Self.isDomain(parts[1]) else { throw Self.violation }
+        text = input.lowercased()
+    }
+
+    private static let violation = AuthError.invalid(field: "email", "email must be an address such as ada@example.org")
+    private static let localMarks = Array("!#$%&'*+-/=?^_`{|}~".utf8)
+
+    private static func isLocalPart(_ text: Substring.UTF8View) -> Bool {
+        let atoms = text.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        return text.count <= 64
+            && atoms.allSatisfy { !$0.isEmpty && $0.allSatisfy { isAlphanumeric($0) || localMarks.contains($0) } }
+    }
+
+    private static func isDomain(_ text: Substring.UTF8View) -> Bool {
+        let labels = text.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        return labels.count >= 2 && labels.allSatisfy { label in
+            1...63 ~= label.count && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
+                && label.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") }
+        } && labels.last?.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 } == false
+    }
+
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: false
+        }
     }
 }
 
@@ -57,12 +120,31 @@ struct Password: Equatable {
         bytes = Array(composed.utf8)
     }
 
-    private static let violation = AuthError.invalid("password must have 8 to 256 characters")
+    /// One that a user chooses: none of those that everyone tries first, nor what others know of the user.
+    /// - Parameters:
+    ///   - field: of the request, to name in a refusal.
+    ///   - known: the username and the e-mail address.
+    init(choosing input: String, field: String = "password", known: [String]) throws(AuthError) {
+        do {
+            try self.init(input)
+        } catch {
+            throw .invalid(field: field, "\(field) must have 8 to 256 characters")
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard !CommonPasswords.contains(text) else {
+            throw .invalid(field: field, "\(field) must not be one of the commonly used passwords")
+        }
+        guard !known.contains(text.lowercased()) else {
+            throw .invalid(field: field, "\(field) must not be the username or the e-mail address")
+        }
+    }
+
+    private static let violation = AuthError.invalid(field: "password", "password must have 8 to 256 characters")
 }
 
 /// How a device presents itself when it logs in.
 struct NewDevice: Equatable {
-    private static let nameRule = TextRule(characters: 1...64)
+    static let nameRule = TextRule(characters: 1...64)
     private static let platformRule = TextRule(characters: 1...32)
 
     let name: String
@@ -71,7 +153,7 @@ struct NewDevice: Equatable {
     init(_ device: Ringway_V1_Device) throws(AuthError) {
         name = device.name
         platform = device.platform
-        if let violation = Self.nameRule.violation(by: name) { throw .invalid("device.name \(violation)") }
-        if let violation = Self.platformRule.violation(by: platform) { throw .invalid("device.platform \(violation)") }
+        if let violation = Self.nameRule.violation(by: name) { throw .invalid(field: "device.name", "device.name \(violation)") }
+        if let violation = Self.platformRule.violation(by: platform) { throw .invalid(field: "device.platform", "device.platform \(violation)") }
     }
 }

@@ -1,5 +1,5 @@
-// What a client is told when a request is refused: {"error": {"code", "message", "requestId"}} with the HTTP status
-// that google.rpc.Code prescribes. Nothing internal is told: INTERNAL always has the same text.
+// What a client is told when a request is refused: {"error": {"code", "message", "field", "requestId"}} (the field only
+// where one is at fault) with the HTTP status that google.rpc.Code prescribes. Nothing internal is told: INTERNAL always has the same text.
 import Foundation
 import GRPCCore
 import HTTPTypes
@@ -12,6 +12,8 @@ struct APIError: Error {
     let status: HTTPResponse.Status
     let message: String
     var headers = HTTPFields()
+    /// The field of the request that is at fault, as the .proto files name it.
+    var field: String?
 
     static func invalidArgument(_ message: String, status: HTTPResponse.Status = .badRequest) -> Self {
         Self(code: "INVALID_ARGUMENT", status: status, message: message)
@@ -49,6 +51,7 @@ struct APIError: Error {
         } else {
             self = .unexpected
         }
+        field = error.metadata[stringValues: "field"].first { _ in true }
         if status == .unauthorized { headers[.wwwAuthenticate] = "Bearer" }
         if let text = error.metadata[stringValues: "retry-after-ms"].first(where: { _ in true }),
             let milliseconds = Int(text), milliseconds > 0 {
@@ -78,12 +81,13 @@ struct APIError: Error {
             struct Error: Encodable {
                 let code: String
                 let message: String
+                let field: String?
                 let requestId: String
             }
             let error: Error
         }
-        let envelope = Envelope(error: .init(code: code, message: message, requestId: requestID))
-        // Three strings always encode.
+        let envelope = Envelope(error: .init(code: code, message: message, field: field, requestId: requestID))
+        // Strings always encode.
         let json = (try? JSONEncoder().encode(envelope)) ?? Data()
         return ByteBuffer(bytes: json)
     }

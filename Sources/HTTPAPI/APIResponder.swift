@@ -7,6 +7,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import ServiceKit
 import Synchronization
 
 /// What Hummingbird gives with a request: the connection, to end it, and where to log.
@@ -60,6 +61,7 @@ struct APIResponder: HTTPResponder {
             throw error
         }
         var metadata: Metadata = ["x-request-id": "\(requestID)"]
+        if let address = channel.remoteAddress?.ipAddress { metadata.addString(address, forKey: Peer.metadataKey) }
         for value in request.headers[values: .authorization] {
             metadata.addString(value, forKey: "authorization")
         }

@@ -1,4 +1,4 @@
-// Stands before every method of every gRPC server: applies the access policy and sets the caller.
+// Stands before every method of every gRPC server: applies the access policy, sets the caller and the peer.
 import GRPCCore
 
 public struct AuthenticationInterceptor: ServerInterceptor {
@@ -11,11 +11,18 @@ public struct AuthenticationInterceptor: ServerInterceptor {
     }
 
     private let door: Door
+    private let serviceSecret: ServiceSecret?
     private let verify: @Sendable (_ accessToken: String) async throws -> Caller
 
-    /// verify throws UNAUTHENTICATED for a token that is not good, with one text for every reason.
-    public init(door: Door, verify: @escaping @Sendable (_ accessToken: String) async throws -> Caller) {
+    /// - Parameters:
+    ///   - serviceSecret: what other services prove themselves with at the network's door; without one it serves none.
+    ///   - verify: throws UNAUTHENTICATED for a token that is not good, with one text for every reason.
+    public init(
+        door: Door, serviceSecret: ServiceSecret? = nil,
+        verify: @escaping @Sendable (_ accessToken: String) async throws -> Caller
+    ) {
         self.door = door
+        self.serviceSecret = serviceSecret
         self.verify = verify
     }
 
@@ -23,6 +30,15 @@ public struct AuthenticationInterceptor: ServerInterceptor {
         request: StreamingServerRequest<Input>,
         context: ServerContext,
         next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
+    ) async throws -> StreamingServerResponse<Output> {
+        try await Peer.$current.withValue(peer(of: request.metadata, context)) {
+            try await admit(request, context, next)
+        }
+    }
+
+    private func admit<Input: Sendable, Output: Sendable>(
+        _ request: StreamingServerRequest<Input>, _ context: ServerContext,
+        _ next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
     ) async throws -> StreamingServerResponse<Output> {
         switch (AccessPolicy.access(to: context.descriptor), door) {
         case (.anyone, _), (.service, .inProcess):
@@ -36,15 +52,36 @@ public struct AuthenticationInterceptor: ServerInterceptor {
             }
             let caller = try await verify(token)
             return try await Caller.$current.withValue(caller) { try await next(request, context) }
+        case (.service, .network) where isService(request.metadata, calling: context.descriptor):
+            return try await next(request, context)
         case (.service, .network), (nil, _):
             throw RPCError(code: .unimplemented, message: "no such method")
         }
     }
 
-    private static func bearerToken(in metadata: Metadata) -> String? {
-        var values = metadata[stringValues: "authorization"].makeIterator()
+    private func peer(of metadata: Metadata, _ context: ServerContext) -> Peer {
+        switch door {
+        case .network: Peer(remotePeer: context.remotePeer)
+        case .inProcess: Peer(address: Self.only(Peer.metadataKey, in: metadata) ?? "")
+        }
+    }
+
+    private func isService(_ metadata: Metadata, calling method: MethodDescriptor) -> Bool {
+        guard let serviceSecret, let token = Self.only(ServiceCredentialsInterceptor.metadataKey, in: metadata) else {
+            return false
+        }
+        return serviceSecret.isValid(token, for: method.fullyQualifiedMethod)
+    }
+
+    /// The one value of a key; nil when there is none or another.
+    private static func only(_ key: String, in metadata: Metadata) -> String? {
+        var values = metadata[stringValues: key].makeIterator()
         guard let value = values.next(), values.next() == nil else { return nil }
-        return bearerToken(inHeader: value)
+        return value
+    }
+
+    private static func bearerToken(in metadata: Metadata) -> String? {
+        only("authorization", in: metadata).flatMap { bearerToken(inHeader: $0) }
     }
 
     /// The token of an Authorization header's value (RFC 6750 section 2.1), or nil.

@@ -12,6 +12,7 @@ import Gateway
 import HTTPAPI
 import Inbox
 import Logging
+import Outbox
 import Postgres
 import Profile
 import Reactor
@@ -65,9 +66,13 @@ private struct Node {
 
     func run() async throws {
         try await database.requireCurrent()
-        let auth = try await AuthHandler.start(postgres: database.client, settings: settings.auth)
         let transport = InProcessTransport()
         let client = GRPCClient(transport: transport.client)
+        let auth = try await AuthHandler.start(
+            postgres: database.client, settings: settings.auth, peers: AuthPeers(client: client))
+        let outbox = OutboxRelay(
+            schema: "auth", postgres: database.client,
+            consumers: [friendshipErasure, profileErasure, inboxErasure], logger: Logger(label: "ringway.outbox"))
         let gateway = try await startGateway(client)
         let friendship = FriendshipHandler(postgres: database.client, settings: settings.friendship)
         let relations = Relations(client: client)
@@ -85,7 +90,9 @@ private struct Node {
             transport: .http2NIOPosix(
                 address: .ipv4(host: settings.address, port: settings.grpcPort), transportSecurity: .plaintext),
             services: services,
-            interceptors: [AuthenticationInterceptor(door: .network, verify: verify)])
+            interceptors: [
+                AuthenticationInterceptor(door: .network, serviceSecret: settings.serviceSecret, verify: verify)
+            ])
         let (httpUp, httpIsUp) = AsyncStream.makeStream(of: Void.self)
         let http = makeHTTPAPI(
             client: client, configuration: .init(host: settings.address, port: settings.httpPort),
@@ -101,12 +108,13 @@ private struct Node {
                     return ["postgres": "not available"]
                 }
             },
-            metrics: { await gateway.metrics() })
+            metrics: { await gateway.metrics() + outbox.metrics() })
         let group = ServiceGroup(
             services: [
                 RPCServerService(server: inProcess), RPCClientService(client: client), http,
-                RPCServerService(server: network),
+                RPCServerService(server: network), BackgroundService(work: outbox.run),
                 Sweep(every: .seconds(60), logger: Logger(label: "ringway.friendship")) { try await friendship.sweep() },
+                BackgroundService { await auth.maintain(logger: Logger(label: "ringway.auth")) },
                 operations.application(
                     host: settings.address, port: settings.opsPort, logger: Logger(label: "ringway.operations")),
             ], logger: Logger(label: "ringway.services"))
@@ -195,5 +203,14 @@ private struct RPCClientService<Transport: ClientTransport>: Service {
         } onGracefulShutdown: {
             client.beginGracefulShutdown()
         }
+    }
+}
+
+/// Work that goes on until the group stops.
+private struct BackgroundService: Service {
+    let work: @Sendable () async -> Void
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown(work)
     }
 }

@@ -17,6 +17,7 @@ struct ServeSettings {
     let gateway: GatewaySettings
     let auth: AuthSettings
     let friendship: FriendshipSettings
+    let serviceSecret: ServiceSecret?
 
     static let known: [Setting] = [
         Setting("address", default: "127.0.0.1", "the address that all ports listen on"),
@@ -54,6 +55,17 @@ struct ServeSettings {
         Setting("blocks-max", default: "10000", "users that a user may block"),
         Setting("picture-threads", default: "1", "uploaded avatars decoded at a time, each in up to 64 MiB"),
         Setting("picture-queue", default: "16", "avatars that may wait; one more is told when to come back"),
+        Setting("argon2-kib", default: "19456", "memory of a password's hash; a raise takes effect as users log in"),
+        Setting("argon2-passes", default: "2", "passes of a password's hash"),
+        Setting("access-token-seconds", default: "600", "life of an access token, at most 600"),
+        Setting("devices-max", default: "32", "devices a user; one more ends the one seen least recently"),
+        Setting("deletion-grace-hours", default: "336", "from the wish to delete an account to its end"),
+        Setting("maintenance-seconds", default: "30", "how often to look for new signing keys and accounts to end"),
+        Setting("limit-address", default: "60/60", "register, log-in and refresh from an address: count/seconds; 0: none"),
+        Setting("limit-guesses", default: "10/300", "wrong passwords for a name from an address; 0: none"),
+        Setting("limit-account", default: "100/3600", "wrong passwords for a name from anywhere; 0: none"),
+        Setting("limit-device", default: "60/60", "refreshes and account changes by a device; 0: none"),
+        Setting("service-secret", default: "", secret: true, "32 bytes or more that nodes share; empty: none serves another"),
         Setting("log-level", default: "info", "trace, debug, info, notice, warning, error or critical"),
     ]
 
@@ -115,8 +127,30 @@ struct ServeSettings {
         let threads = try settings.int("hasher-threads", in: 0...256)
         if threads > 0 { auth.hasherThreads = threads }
         auth.hasherQueue = try settings.int("hasher-queue", in: 1...100_000)
+        auth.hashCost.kibibytes = UInt32(try settings.int("argon2-kib", in: 19_456...4_194_304))
+        auth.hashCost.passes = UInt32(try settings.int("argon2-passes", in: 2...64))
+        auth.accessTokenLifetime = .seconds(try settings.int("access-token-seconds", in: 10...600))
+        auth.devicesMax = try settings.int("devices-max", in: 1...1000)
+        auth.deletionGrace = .seconds(3600 * (try settings.int("deletion-grace-hours", in: 0...87_600)))
+        auth.maintenanceInterval = .seconds(try settings.int("maintenance-seconds", in: 1...300))
+        auth.addressLimit = try Self.limit("limit-address", settings)
+        auth.guessLimit = try Self.limit("limit-guesses", settings)
+        auth.accountLimit = try Self.limit("limit-account", settings)
+        auth.deviceLimit = try Self.limit("limit-device", settings)
         self.auth = auth
         friendship = try Self.friendship(settings)
+        let secret = settings.string("service-secret")
+        serviceSecret = ServiceSecret(secret)
+        guard secret.isEmpty || serviceSecret != nil else {
+            throw Complaint(line: "--service-secret must have at least 32 bytes", code: 64)
+        }
+    }
+
+    private static func limit(_ name: String, _ settings: Settings) throws -> RateLimit {
+        guard let limit = RateLimit(settings.string(name)) else {
+            throw Complaint(line: "--\(name) must be count/seconds, such as 10/300, or 0", code: 64)
+        }
+        return limit
     }
 
     private static func deflate(_ settings: Settings) throws -> DeflateSettings {

@@ -1,6 +1,7 @@
 // Access tokens: a good one says who it is for, and every other one is refused in the same way.
 import Crypto
 import Foundation
+import ServiceKit
 import Testing
 
 @testable import Auth
@@ -102,11 +103,92 @@ import Testing
         }
     }
 
-    @Test func header__with_a_number_beyond_all_integers_does_no_harm() async throws {
-        let header = #"{"alg":"ES256","kid":"\#(key.kid)","typ":"at+jwt","x":1e300}"#
-        #expect(try await tokens().verify(forge(header: header)).userID == 7)
-        let stranger = try forge(header: header, with: SigningKey().privateKey)
-        await #expect(throws: AuthError.accessRefused) { try await tokens().verify(stranger) }
+    @Test func header__with_anything_more__is_refused_although_it_is_signed() async throws {
+        let good = #""alg":"ES256","kid":"\#(key.kid)","typ":"at+jwt""#
+        _ = try await tokens().verify(forge(header: "{\(good)}"))
+        for more in [
+            #""x":1e300"#, #""crit":["exp"]"#, #""crit":[]"#, #""b64":false"#, #""jku":"http://127.0.0.1:1/keys""#,
+            #""jwk":{"kty":"EC"}"#, #""x5u":"http://127.0.0.1:1/cert""#, #""alg":"ES256""#, #""alg":"none""#,
+            #""kid":"other""#, #""typ":"JWT""#,
+        ] {
+            for header in ["{\(good),\(more)}", "{\(more),\(good)}"] {
+                let token = try forge(header: header)
+                await #expect(throws: AuthError.accessRefused, "\(header)") { try await tokens().verify(token) }
+            }
+        }
+        let spaced = try forge(header: "{ \(good)}")
+        await #expect(throws: AuthError.accessRefused) { try await tokens().verify(spaced) }
+    }
+
+    @Test(arguments: ["../../etc/passwd", "' OR 1=1 --", "http://127.0.0.1/", "\u{0}", String(repeating: "k", count: 2000)])
+    func kid__is_only_looked_up(_ kid: String) async throws {
+        let json = try JSONEncoder().encode(["alg": "ES256", "kid": kid, "typ": "at+jwt"])
+        let token = try forge(header: String(decoding: json, as: UTF8.self))
+        await #expect(throws: AuthError.accessRefused) { try await tokens().verify(token) }
+    }
+
+    @Test func claims__of_which_one_stands_twice_or_has_another_type__are_refused() async throws {
+        let now = Int(Date.now.timeIntervalSince1970)
+        let rest = #""iss":"ringway","aud":"ringway","sub":"7","iat":\#(now)"#
+        for claims in [
+            #"{\#(rest),"sid":"8","exp":"\#(now + 60)"}"#, #"{\#(rest),"sid":"8","exp":-1}"#,
+            #"{\#(rest),"sid":"8","exp":1e308}"#, #"{\#(rest),"sid":"8","exp":\#(now + 60).5}"#,
+            #"{\#(rest),"sid":"8","exp":null}"#, #"{\#(rest),"sid":"8","exp":true}"#,
+            #"{\#(rest),"sid":"8","exp":1,"exp":\#(now + 60)}"#, #"{\#(rest),"sid":"8","exp":\#(now + 60),"exp":1}"#,
+            #"{\#(rest),"sid":"8","sid":"9","exp":\#(now + 60)}"#, #"{\#(rest),"sid":8,"exp":\#(now + 60)}"#,
+            #"{\#(rest),"sid":"8","exp":\#(now + 60),"nbf":1}"#, #"{\#(rest),"exp":\#(now + 60),"sid":"9223372036854775808"}"#,
+        ] {
+            let token = try forge(claims: claims)
+            await #expect(throws: AuthError.accessRefused, "\(claims)") { try await tokens().verify(token) }
+        }
+    }
+
+    @Test func signature__of_nothing_is_none() async throws {
+        let good = try forge().split(separator: ".").dropLast().joined(separator: ".")
+        for bytes in [[UInt8](repeating: 0, count: 64), [UInt8](repeating: 0xff, count: 64), Array(repeating: 0, count: 63) + [1]] {
+            let token = "\(good).\(Base64URL.encode(bytes))"
+            await #expect(throws: AuthError.accessRefused) { try await tokens().verify(token) }
+        }
+    }
+
+    @Test func remembered__is_not_believed_longer_and_not_after_its_key_is_gone() async throws {
+        let tokens = try await tokens()
+        let now = Date(timeIntervalSince1970: 1_800_000_000)
+        let token = try await tokens.issue(user: 7, device: 8, now: now)
+        for _ in 0..<3 { #expect(try await tokens.verify(token, now: now).deviceID == 8) }
+        await #expect(throws: AuthError.accessRefused) { try await tokens.verify(token, now: now + 600) }
+        _ = try await tokens.verify(token, now: now)
+        tokens.use(try await SigningKeys([SigningKey()]))
+        await #expect(throws: AuthError.accessRefused) { try await tokens.verify(token, now: now) }
+    }
+
+    @Test func key_that_does_not_sign_yet__verifies_and_is_published() async throws {
+        let next = SigningKey()
+        let waiting = SigningKey(kid: next.kid, privateKey: next.privateKey, signs: false)
+        let keys = try await SigningKeys([waiting, key])
+        #expect(keys.published.map(\.kid) == [next.kid, key.kid])
+        let both = AccessTokens(keys: keys, settings: AuthSettings())
+        _ = try await self.tokens().verify(both.issue(user: 7, device: 8))
+        #expect(try await both.verify(forge(header: #"{"alg":"ES256","kid":"\#(next.kid)","typ":"at+jwt"}"#, with: next.privateKey)).userID == 7)
+        let published = try #require(keys.published.first)
+        #expect([published.kty, published.crv, published.alg, published.use] == ["EC", "P-256", "ES256", "sig"])
+        let point = try #require(Base64URL.decode(published.x)) + #require(Base64URL.decode(published.y))
+        let publicKey = try P256.Signing.PrivateKey(pemRepresentation: next.privateKey).publicKey
+        #expect(point == publicKey.rawRepresentation)
+    }
+
+    @Test func verification__costs_little_the_first_time_and_less_the_next() async throws {
+        let tokens = try await tokens()
+        var all: [String] = []
+        for device in 1...200 { all.append(try await tokens.issue(user: 7, device: Int64(device))) }
+        func perToken() async throws -> Duration {
+            let start = ContinuousClock.now
+            for token in all { _ = try await tokens.verify(token) }
+            return (ContinuousClock.now - start) / all.count
+        }
+        let (first, next) = (try await perToken(), try await perToken())
+        print("verify: \(first) a new token, \(next) a known one")
+        #expect(next < first / 2)
     }
 
     @Test func unsigned_or_signed_with_the_public_key_as_a_secret__is_refused() async throws {
@@ -173,7 +255,7 @@ import Testing
         let good = try await tokens.issue(user: 7, device: 8)
         for junk in [
             "", ".", "..", "...", "a.b.c", "é.é.é", "\0", good + good, "Bearer \(good)", RefreshToken().text,
-            String(repeating: ".", count: 4096), String(repeating: "A", count: 4097),
+            String(repeating: ".", count: 4096), String(repeating: ".", count: 1_000_000), String(repeating: "A", count: 4097),
             String(repeating: "A", count: 1 << 24), good + String(repeating: "A", count: 4096),
         ] {
             let start = ContinuousClock.now

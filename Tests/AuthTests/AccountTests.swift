@@ -1,9 +1,10 @@
 // Register and log in.
-import Auth
 import Contract
 import GRPCCore
 import TestSupport
 import Testing
+
+@testable import Auth
 
 extension AuthServiceTests {
     @Suite struct AccountTests {
@@ -184,7 +185,7 @@ extension AuthServiceTests {
             try await TestDatabase.with { database in
                 let handlers = try await withThrowingTaskGroup(of: AuthHandler.self) { group in
                     for _ in 0..<4 {
-                        group.addTask { try await .start(postgres: database.client, settings: AuthSettings()) }
+                        group.addTask { try await .start(postgres: database.client, settings: AuthSettings(), peers: .none) }
                     }
                     return try await group.reduce(into: []) { $0.append($1) }
                 }
@@ -193,7 +194,7 @@ extension AuthServiceTests {
                 var token: String?
                 for handler in handlers {
                     try await withServer([handler]) { client in
-                        let world = World(auth: .init(wrapping: client), database: database)
+                        let world = World(auth: .init(wrapping: client), handler: handler, database: database)
                         if let token { _ = try await world.verify(token) } else {
                             token = try await world.register("ada").accessToken
                         }

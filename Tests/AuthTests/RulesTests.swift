@@ -1,5 +1,7 @@
 // What Auth accepts and refuses, without a database.
 import Contract
+import Foundation
+import ServiceKit
 import Testing
 
 @testable import Auth
@@ -10,13 +12,63 @@ import Testing
         #expect(try Username(name).text == name)
     }
 
+    @Test func username__folds_full_width_as_NFKC_does() throws {
+        let wide = "\u{ff21}da\u{ff3f}\u{ff11}"
+        #expect(try Username(wide).text == "ada_1")
+        #expect(try Username(wide).text == wide.precomposedStringWithCompatibilityMapping.lowercased())
+        #expect(try Username(String(repeating: "\u{ff41}", count: 32)).text == String(repeating: "a", count: 32))
+    }
+
+    @Test(arguments: ["ada@example.org", "A.b+c@Mail.Example.ORG", "o'hara@x-y.io", String(repeating: "l", count: 64) + "@a.bc"])
+    func email__takes_addresses(_ text: String) throws {
+        #expect(try EmailAddress(text).text == text.lowercased())
+    }
+
+    @Test(arguments: [
+        "ada", "@example.org", "ada@", "ada@example", "a@b@c.org", "a..b@c.org", ".a@c.org", "a.@c.org", "ada @c.org",
+        "ada@-c.org", "ada@c-.org", "ada@c..org", "ada@127.0.0.1", "ada@[::1]", "\"a\"@c.org", "ada@c.org\n", "ad\0a@c.org",
+        "adä@c.org", "ada@exämple.org", "ada@ex\u{200b}ample.org", String(repeating: "l", count: 65) + "@a.bc",
+        "a@" + String(repeating: "b", count: 64) + ".org", "a@" + String(repeating: "b.", count: 130) + "org",
+        String(repeating: "a", count: 1 << 20),
+    ])
+    func email__refuses_the_rest(_ text: String) {
+        #expect(throws: AuthError.self) { try EmailAddress(text) }
+    }
+
+    @Test(arguments: ["password", "PassWord", "12345678", "qwertyuiop", "iloveyou", "ada_lovelace", "ADA_lovelace", "ada@example.org"])
+    func chosen_password__is_none_that_everyone_tries_first(_ text: String) {
+        #expect(throws: AuthError.self) {
+            try Password(choosing: text, known: ["ada_lovelace", "ada@example.org"])
+        }
+    }
+
+    @Test func chosen_password__names_its_field_and_needs_no_composition() throws {
+        #expect(throws: AuthError.invalid(field: "new_password", "new_password must have 8 to 256 characters")) {
+            try Password(choosing: "short", field: "new_password", known: [])
+        }
+        for text in ["correct horse", "aaaaaaaaaaaaaaaaaaaaaaaa", "        ", String(repeating: "x", count: 256)] {
+            _ = try Password(choosing: text, known: ["ada"])
+        }
+    }
+
+    @Test func common_passwords__hold_more_than_ASVS_asks_for_and_find_each_line() {
+        #expect(CommonPasswords.count > 3000)
+        // The first, the last, and one from the middle.
+        for text in ["!qaz1qaz", "password1", "qwerty123"] { #expect(CommonPasswords.contains(text)) }
+        for text in ["", "\n", "password1\npassword2", "correct horse", "~~~~~~~~~~~~~~~~"] {
+            #expect(!CommonPasswords.contains(text))
+        }
+    }
+
     @Test func username__folds_case() throws {
         #expect(try Username("AdaLOVELACE_Z").text == "adalovelace_z")
     }
 
     @Test(arguments: [
         "", "ab", "x" + String(repeating: "0", count: 32), "1ada", "_ada", "ada lovelace", "ada\0", "ada@", "ada[",
-        "ada`", "adå", "ad\u{430}", "ad\u{212a}", "ada\n", "'; --",
+        "ada`", "adå", "ad\u{430}", "ad\u{212a}", "ada\n", "'; --", "ad\u{200b}a", "\u{202e}ada", "ada\u{ad}", "ad\u{1d41a}",
+        "\u{24d0}da", "a\u{fb01}a", "ada\u{feff}", "ada\u{e0061}", "ad" + String(repeating: "\u{301}", count: 10_000),
+        "\u{ff11}ada", String(repeating: "\u{ff41}", count: 33),
     ])
     func username__refuses_the_rest(_ name: String) {
         #expect(throws: AuthError.self) { try Username(name) }
@@ -28,7 +80,7 @@ import Testing
         }
         let long = [257, 1 << 20].map { String(repeating: "x", count: $0) }
         for text in ["", "1234567", "👩👩👩👩👩👩👩"] + long {
-            #expect(throws: AuthError.invalid("password must have 8 to 256 characters")) { try Password(text) }
+            #expect(throws: AuthError.invalid(field: "password", "password must have 8 to 256 characters")) { try Password(text) }
         }
     }
 

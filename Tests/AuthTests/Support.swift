@@ -1,5 +1,4 @@
 // What the tests of the service share: the service behind the interceptor, verifying its own tokens as production does.
-import Auth
 import Contract
 import GRPCCore
 import GRPCInProcessTransport
@@ -8,11 +7,14 @@ import ServiceKit
 import TestSupport
 import Testing
 
+@testable import Auth
+
 /// Every suite that needs Postgres hangs under this one, so that they take turns.
 @Suite(.serialized) enum AuthServiceTests {}
 
 struct World {
     let auth: Ringway_V1_AuthService.Client<InProcessTransport.Client>
+    let handler: AuthHandler
     let database: TestDatabase
 
     func register(
@@ -66,7 +68,7 @@ func withAuth(
     _ body: (World) async throws -> Void
 ) async throws {
     try await TestDatabase.with { database in
-        let handler = try await AuthHandler.start(postgres: database.client, settings: settings)
+        let handler = try await AuthHandler.start(postgres: database.client, settings: settings, peers: .none)
         // The interceptor asks the service itself, through a door of its own.
         try await withServer([handler]) { services in
             let verifier = Ringway_V1_AuthService.Client(wrapping: services)
@@ -77,7 +79,7 @@ func withAuth(
                     return Caller(userID: answer.userID, deviceID: answer.deviceID)
                 }
             ) { client in
-                try await body(World(auth: .init(wrapping: client), database: database))
+                try await body(World(auth: .init(wrapping: client), handler: handler, database: database))
             }
         }
     }
@@ -99,4 +101,20 @@ func together<Output: Sendable>(
         }
         return await group.reduce(into: []) { $0.append($1) }
     }
+}
+
+extension AuthPeers {
+    /// Nothing but the user's own id in each part.
+    static let none = AuthPeers(
+        profile: { caller in .with { $0.userID = caller.userID } }, friends: { _ in [] }, requests: { _ in [] },
+        events: { _, _ in ([], 0) })
+}
+
+extension RPCError {
+    /// In milliseconds, where it is told.
+    var retryAfter: Int? {
+        metadata[stringValues: "retry-after-ms"].first { _ in true }.flatMap { Int($0) }
+    }
+
+    var field: String? { metadata[stringValues: "field"].first { _ in true } }
 }

@@ -2,6 +2,7 @@
 import Contract
 import Foundation
 import GRPCCore
+import ServiceKit
 import TestSupport
 import Testing
 
@@ -43,12 +44,12 @@ extension AuthServiceTests {
                 let first = try await world.register("ada")
                 let other = try await world.logIn("ada")
                 let second = try await world.refresh(first.refreshToken)
+                let third = try await world.refresh(second.refreshToken)
+                // The successor has been used, so the first answer was not lost.
                 await expectRefused(refresh: first.refreshToken, world)
 
-                await expectRefused(access: first.accessToken, world)
-                await expectRefused(access: second.accessToken, world)
-                await expectRefused(refresh: second.refreshToken, world)
-                await expectRefused(refresh: first.refreshToken, world)
+                for access in [first, second, third].map(\.accessToken) { await expectRefused(access: access, world) }
+                for token in [first, second, third].map(\.refreshToken) { await expectRefused(refresh: token, world) }
                 let changes = try await world.changes(of: first.userID)
                 #expect(changes.map(\.change) == [.added, .revoked])
                 #expect(changes.last?.deviceID == first.deviceID)
@@ -58,15 +59,57 @@ extension AuthServiceTests {
             }
         }
 
-        @Test func refresh__by_64_at_once_has_exactly_one_successor() async throws {
+        @Test func refresh__whose_answer_was_lost_brings_the_same_successor_again() async throws {
             try await withAuth { world in
                 let first = try await world.register("ada")
-                let results = await together(64) { try await world.refresh(first.refreshToken) }
-                #expect(results.count { (try? $0.get()) != nil } == 1)
-                #expect(results.count { $0.code == .unauthenticated } == 63)
-                // The 63 were second uses.
+                let lost = try await world.refresh(first.refreshToken)
+                let again = try await world.refresh(first.refreshToken)
+                #expect(again.refreshToken == lost.refreshToken)
+                _ = try await world.verify(again.accessToken)
+                _ = try await world.refresh(again.refreshToken)
+                #expect(try await world.changes(of: first.userID).isEmpty)
+                #expect(try await world.count("SELECT count(*) FROM auth.refresh_tokens") == 3)
+            }
+        }
+
+        @Test func refresh__after_the_grace_is_a_second_use() async throws {
+            try await withAuth { world in
+                let first = try await world.register("ada")
+                let second = try await world.refresh(first.refreshToken)
+                try await world.database.client.query(
+                    "UPDATE auth.refresh_tokens SET rotated_at = rotated_at - interval '31 seconds'")
+                await expectRefused(refresh: first.refreshToken, world)
+                await expectRefused(refresh: second.refreshToken, world)
                 #expect(try await world.changes(of: first.userID).map(\.change) == [.revoked])
-                await expectRefused(access: first.accessToken, world)
+            }
+        }
+
+        @Test func refresh__by_64_at_once_has_exactly_one_successor() async throws {
+            var settings = AuthSettings()
+            settings.deviceLimit = RateLimit(64, per: .seconds(60))
+            try await withAuth(settings) { world in
+                let first = try await world.register("ada")
+                let results = await together(64) { try await world.refresh(first.refreshToken) }
+                let successors = Set(results.compactMap { try? $0.get().refreshToken })
+                #expect(results.allSatisfy { $0.code == nil })
+                #expect(successors.count == 1)
+                #expect(try await world.count("SELECT count(*) FROM auth.refresh_tokens") == 2)
+                #expect(try await world.changes(of: first.userID).isEmpty)
+            }
+        }
+
+        @Test func refresh__beyond_the_devices_limit_is_told_when_to_come_back_and_uses_nothing_up() async throws {
+            var settings = AuthSettings()
+            settings.deviceLimit = RateLimit(2, per: .seconds(600))
+            try await withAuth(settings) { world in
+                var answer = try await world.register("ada")
+                for _ in 0..<2 { answer = try await world.refresh(answer.refreshToken) }
+                let token = answer.refreshToken
+                let error = await status { _ = try await world.refresh(token) }
+                #expect(error?.code == .resourceExhausted)
+                #expect(error?.retryAfter ?? 0 > 100_000)
+                #expect(
+                    try await world.count("SELECT count(*) FROM auth.refresh_tokens WHERE rotated_at IS NULL") == 1)
             }
         }
 

@@ -26,7 +26,7 @@ private let ada = Caller(userID: 7, deviceID: 70)
 
     @Test func methods_that_answer_for_others__are_for_services_only() {
         let open = contract.filter { AccessPolicy.access(to: $0) == .anyone }.map(\.method)
-        #expect(Set(open) == ["Register", "LogIn", "Refresh", "GetAvatar"])
+        #expect(Set(open) == ["Register", "LogIn", "Refresh", "GetAvatar", "ListKeys"])
         let internalOnes = contract.filter { AccessPolicy.access(to: $0) == .service }.map(\.method)
         #expect(Set(internalOnes) == ["VerifyToken", "FilterFriends", "GetRelations", "RecordLastSeen", "CheckAudience"])
     }
@@ -55,14 +55,15 @@ private let ada = Caller(userID: 7, deviceID: 70)
 
     private func call(
         _ method: MethodDescriptor, through door: AuthenticationInterceptor.Door, authorization: [String] = [],
-        vouchedFor: [String] = []
+        vouchedFor: [String] = [], secret: ServiceSecret? = nil, serviceTokens: [String] = []
     ) async -> Outcome {
-        let interceptor = AuthenticationInterceptor(door: door) { token in
+        let interceptor = AuthenticationInterceptor(door: door, serviceSecret: secret) { token in
             guard token == "good" else { throw RPCError(code: .unauthenticated, message: "not valid") }
             return ada
         }
         var metadata = Metadata()
         for value in authorization { metadata.addString(value, forKey: "authorization") }
+        for value in serviceTokens { metadata.addString(value, forKey: ServiceCredentialsInterceptor.metadataKey) }
         for value in vouchedFor { metadata.addString(value, forKey: "ringway-caller") }
         let request = StreamingServerRequest<Int>(
             metadata: metadata,
@@ -142,5 +143,21 @@ private let ada = Caller(userID: 7, deviceID: 70)
     @Test func caller__is_required_of_the_task() async throws {
         #expect(throws: RPCError.self) { try Caller.required() }
         #expect(try Caller.$current.withValue(ada) { try Caller.required() } == ada)
+    }
+
+    @Test func service_methods__open_at_the_network_to_the_secrets_holder_alone() async {
+        let secret = ServiceSecret(String(repeating: "s", count: 32))
+        let token = secret?.token(for: verifyToken.fullyQualifiedMethod) ?? ""
+        func call(_ secret: ServiceSecret?, _ tokens: [String]) async -> Outcome {
+            await self.call(verifyToken, through: .network, secret: secret, serviceTokens: tokens)
+        }
+        #expect(await call(secret, [token]) == .served(nil))
+        #expect(await call(secret, []) == .refused(.unimplemented))
+        #expect(await call(secret, [token, token]) == .refused(.unimplemented))
+        #expect(await call(secret, [token + "A"]) == .refused(.unimplemented))
+        #expect(await call(nil, [token]) == .refused(.unimplemented))
+        // It stands for no user.
+        let user = await self.call(readInbox, through: .network, secret: secret, serviceTokens: [token])
+        #expect(user == .refused(.unauthenticated))
     }
 }

@@ -72,6 +72,136 @@ public enum Ringway_V1_AuthService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "LogOutOthers" metadata.
+        public enum LogOutOthers: Sendable {
+            /// Request type for "LogOutOthers".
+            public typealias Input = Ringway_V1_LogOutOthersRequest
+            /// Response type for "LogOutOthers".
+            public typealias Output = Ringway_V1_LogOutOthersResponse
+            /// Descriptor for "LogOutOthers".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "LogOutOthers",
+                type: .unary
+            )
+        }
+        /// Namespace for "ListDevices" metadata.
+        public enum ListDevices: Sendable {
+            /// Request type for "ListDevices".
+            public typealias Input = Ringway_V1_ListDevicesRequest
+            /// Response type for "ListDevices".
+            public typealias Output = Ringway_V1_ListDevicesResponse
+            /// Descriptor for "ListDevices".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "ListDevices",
+                type: .unary
+            )
+        }
+        /// Namespace for "RenameDevice" metadata.
+        public enum RenameDevice: Sendable {
+            /// Request type for "RenameDevice".
+            public typealias Input = Ringway_V1_RenameDeviceRequest
+            /// Response type for "RenameDevice".
+            public typealias Output = Ringway_V1_DeviceInfo
+            /// Descriptor for "RenameDevice".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "RenameDevice",
+                type: .unary
+            )
+        }
+        /// Namespace for "RevokeDevice" metadata.
+        public enum RevokeDevice: Sendable {
+            /// Request type for "RevokeDevice".
+            public typealias Input = Ringway_V1_RevokeDeviceRequest
+            /// Response type for "RevokeDevice".
+            public typealias Output = Ringway_V1_RevokeDeviceResponse
+            /// Descriptor for "RevokeDevice".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "RevokeDevice",
+                type: .unary
+            )
+        }
+        /// Namespace for "ChangePassword" metadata.
+        public enum ChangePassword: Sendable {
+            /// Request type for "ChangePassword".
+            public typealias Input = Ringway_V1_ChangePasswordRequest
+            /// Response type for "ChangePassword".
+            public typealias Output = Ringway_V1_ChangePasswordResponse
+            /// Descriptor for "ChangePassword".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "ChangePassword",
+                type: .unary
+            )
+        }
+        /// Namespace for "ChangeEmail" metadata.
+        public enum ChangeEmail: Sendable {
+            /// Request type for "ChangeEmail".
+            public typealias Input = Ringway_V1_ChangeEmailRequest
+            /// Response type for "ChangeEmail".
+            public typealias Output = Ringway_V1_Account
+            /// Descriptor for "ChangeEmail".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "ChangeEmail",
+                type: .unary
+            )
+        }
+        /// Namespace for "GetAccount" metadata.
+        public enum GetAccount: Sendable {
+            /// Request type for "GetAccount".
+            public typealias Input = Ringway_V1_GetAccountRequest
+            /// Response type for "GetAccount".
+            public typealias Output = Ringway_V1_Account
+            /// Descriptor for "GetAccount".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "GetAccount",
+                type: .unary
+            )
+        }
+        /// Namespace for "DeleteAccount" metadata.
+        public enum DeleteAccount: Sendable {
+            /// Request type for "DeleteAccount".
+            public typealias Input = Ringway_V1_DeleteAccountRequest
+            /// Response type for "DeleteAccount".
+            public typealias Output = Ringway_V1_DeleteAccountResponse
+            /// Descriptor for "DeleteAccount".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "DeleteAccount",
+                type: .unary
+            )
+        }
+        /// Namespace for "ExportData" metadata.
+        public enum ExportData: Sendable {
+            /// Request type for "ExportData".
+            public typealias Input = Ringway_V1_ExportDataRequest
+            /// Response type for "ExportData".
+            public typealias Output = Ringway_V1_ExportDataResponse
+            /// Descriptor for "ExportData".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "ExportData",
+                type: .unary
+            )
+        }
+        /// Namespace for "ListKeys" metadata.
+        public enum ListKeys: Sendable {
+            /// Request type for "ListKeys".
+            public typealias Input = Ringway_V1_ListKeysRequest
+            /// Response type for "ListKeys".
+            public typealias Output = Ringway_V1_ListKeysResponse
+            /// Descriptor for "ListKeys".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "ListKeys",
+                type: .unary
+            )
+        }
         /// Namespace for "VerifyToken" metadata.
         public enum VerifyToken: Sendable {
             /// Request type for "VerifyToken".
@@ -91,6 +221,16 @@ public enum Ringway_V1_AuthService: Sendable {
             LogIn.descriptor,
             Refresh.descriptor,
             LogOut.descriptor,
+            LogOutOthers.descriptor,
+            ListDevices.descriptor,
+            RenameDevice.descriptor,
+            RevokeDevice.descriptor,
+            ChangePassword.descriptor,
+            ChangeEmail.descriptor,
+            GetAccount.descriptor,
+            DeleteAccount.descriptor,
+            ExportData.descriptor,
+            ListKeys.descriptor,
             VerifyToken.descriptor
         ]
     }
@@ -120,17 +260,23 @@ extension Ringway_V1_AuthService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Accounts, devices and tokens. Register, LogIn and Refresh need no token; every other call does.
+    /// > Accounts, devices and tokens. Register, LogIn, Refresh and ListKeys need no token; every other call does.
     /// > 
-    /// > An access token is a JWT (ES256) of 10 minutes; it names the user (sub) and the device (sid). A refresh token
-    /// > is 256 random bits, is good for one use, and is replaced by the answer. Using one twice ends the device.
+    /// > An access token is a JWT (ES256, type at+jwt) of at most 10 minutes; it names the user (sub) and the device (sid).
+    /// > A refresh token is 256 random bits, is good for one use, and is replaced by the answer. If the answer was lost, the
+    /// > same token brings the same answer again for 30 seconds, as long as the successor has not been used; any other second
+    /// > use ends the device.
+    /// > 
+    /// > Every call that takes a password or a token is limited by address, account and device: RESOURCE_EXHAUSTED, with the
+    /// > time to wait in retry-after-ms. INVALID_ARGUMENT names the field in the metadata "field".
     public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "Register" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken. INVALID_ARGUMENT: see the fields' rules.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_RegisterRequest` messages.
@@ -148,8 +294,10 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds a device to an account. UNAUTHENTICATED: unknown user or wrong password, told alike.
-        /// > RESOURCE_EXHAUSTED: too many log-ins at once; retry after the given time.
+        /// > Adds a device to an account, and keeps an account that was to be deleted. Beyond the devices a user may have
+        /// > (32 by default) the one that was seen least recently ends.
+        /// > UNAUTHENTICATED: unknown user or wrong password, told alike.
+        /// > RESOURCE_EXHAUSTED: too many log-ins at once, or too many wrong passwords; retry after the given time.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_LogInRequest` messages.
@@ -199,6 +347,189 @@ extension Ringway_V1_AuthService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_LogOutResponse>
 
+        /// Handle the "LogOutOthers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends every device but the calling one.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_LogOutOthersRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_LogOutOthersResponse` messages.
+        func logOutOthers(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_LogOutOthersRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_LogOutOthersResponse>
+
+        /// Handle the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The devices that are logged in, the newest first.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ListDevicesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ListDevicesResponse` messages.
+        func listDevices(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ListDevicesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListDevicesResponse>
+
+        /// Handle the "RenameDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_RenameDeviceRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_DeviceInfo` messages.
+        func renameDevice(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_RenameDeviceRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_DeviceInfo>
+
+        /// Handle the "RevokeDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends one device, also the calling one. NOT_FOUND as above.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_RevokeDeviceRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_RevokeDeviceResponse` messages.
+        func revokeDevice(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_RevokeDeviceRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_RevokeDeviceResponse>
+
+        /// Handle the "ChangePassword" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes the password and ends every device but the calling one.
+        /// > PERMISSION_DENIED: the current password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ChangePasswordRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ChangePasswordResponse` messages.
+        func changePassword(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ChangePasswordRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ChangePasswordResponse>
+
+        /// Handle the "ChangeEmail" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets or, with an empty one, removes the e-mail address. PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ChangeEmailRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_Account` messages.
+        func changeEmail(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ChangeEmailRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Account>
+
+        /// Handle the "GetAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's own account. Nobody else is ever told any of it but the username.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_GetAccountRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_Account` messages.
+        func getAccount(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_GetAccountRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Account>
+
+        /// Handle the "DeleteAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends all devices, and the account itself after a grace period (14 days by default). A log-in until then keeps it.
+        /// > PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_DeleteAccountRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_DeleteAccountResponse` messages.
+        func deleteAccount(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_DeleteAccountRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_DeleteAccountResponse>
+
+        /// Handle the "ExportData" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All that is kept about the caller, a page at a time: ask again with since = next_since until that is 0.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ExportDataRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ExportDataResponse` messages.
+        func exportData(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ExportDataRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ExportDataResponse>
+
+        /// Handle the "ListKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
+        /// > minutes before it signs, and until the last token that it signed has expired.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ListKeysRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ListKeysResponse` messages.
+        func listKeys(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ListKeysRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListKeysResponse>
+
         /// Handle the "VerifyToken" method.
         ///
         /// > Source IDL Documentation:
@@ -229,17 +560,23 @@ extension Ringway_V1_AuthService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Accounts, devices and tokens. Register, LogIn and Refresh need no token; every other call does.
+    /// > Accounts, devices and tokens. Register, LogIn, Refresh and ListKeys need no token; every other call does.
     /// > 
-    /// > An access token is a JWT (ES256) of 10 minutes; it names the user (sub) and the device (sid). A refresh token
-    /// > is 256 random bits, is good for one use, and is replaced by the answer. Using one twice ends the device.
+    /// > An access token is a JWT (ES256, type at+jwt) of at most 10 minutes; it names the user (sub) and the device (sid).
+    /// > A refresh token is 256 random bits, is good for one use, and is replaced by the answer. If the answer was lost, the
+    /// > same token brings the same answer again for 30 seconds, as long as the successor has not been used; any other second
+    /// > use ends the device.
+    /// > 
+    /// > Every call that takes a password or a token is limited by address, account and device: RESOURCE_EXHAUSTED, with the
+    /// > time to wait in retry-after-ms. INVALID_ARGUMENT names the field in the metadata "field".
     public protocol ServiceProtocol: Ringway_V1_AuthService.StreamingServiceProtocol {
         /// Handle the "Register" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken. INVALID_ARGUMENT: see the fields' rules.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RegisterRequest` message.
@@ -257,8 +594,10 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds a device to an account. UNAUTHENTICATED: unknown user or wrong password, told alike.
-        /// > RESOURCE_EXHAUSTED: too many log-ins at once; retry after the given time.
+        /// > Adds a device to an account, and keeps an account that was to be deleted. Beyond the devices a user may have
+        /// > (32 by default) the one that was seen least recently ends.
+        /// > UNAUTHENTICATED: unknown user or wrong password, told alike.
+        /// > RESOURCE_EXHAUSTED: too many log-ins at once, or too many wrong passwords; retry after the given time.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_LogInRequest` message.
@@ -308,6 +647,189 @@ extension Ringway_V1_AuthService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_LogOutResponse>
 
+        /// Handle the "LogOutOthers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends every device but the calling one.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_LogOutOthersRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_LogOutOthersResponse` message.
+        func logOutOthers(
+            request: GRPCCore.ServerRequest<Ringway_V1_LogOutOthersRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_LogOutOthersResponse>
+
+        /// Handle the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The devices that are logged in, the newest first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListDevicesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ListDevicesResponse` message.
+        func listDevices(
+            request: GRPCCore.ServerRequest<Ringway_V1_ListDevicesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListDevicesResponse>
+
+        /// Handle the "RenameDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RenameDeviceRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_DeviceInfo` message.
+        func renameDevice(
+            request: GRPCCore.ServerRequest<Ringway_V1_RenameDeviceRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_DeviceInfo>
+
+        /// Handle the "RevokeDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends one device, also the calling one. NOT_FOUND as above.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RevokeDeviceRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_RevokeDeviceResponse` message.
+        func revokeDevice(
+            request: GRPCCore.ServerRequest<Ringway_V1_RevokeDeviceRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_RevokeDeviceResponse>
+
+        /// Handle the "ChangePassword" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes the password and ends every device but the calling one.
+        /// > PERMISSION_DENIED: the current password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ChangePasswordRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ChangePasswordResponse` message.
+        func changePassword(
+            request: GRPCCore.ServerRequest<Ringway_V1_ChangePasswordRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ChangePasswordResponse>
+
+        /// Handle the "ChangeEmail" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets or, with an empty one, removes the e-mail address. PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ChangeEmailRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_Account` message.
+        func changeEmail(
+            request: GRPCCore.ServerRequest<Ringway_V1_ChangeEmailRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Account>
+
+        /// Handle the "GetAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's own account. Nobody else is ever told any of it but the username.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetAccountRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_Account` message.
+        func getAccount(
+            request: GRPCCore.ServerRequest<Ringway_V1_GetAccountRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Account>
+
+        /// Handle the "DeleteAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends all devices, and the account itself after a grace period (14 days by default). A log-in until then keeps it.
+        /// > PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_DeleteAccountRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_DeleteAccountResponse` message.
+        func deleteAccount(
+            request: GRPCCore.ServerRequest<Ringway_V1_DeleteAccountRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_DeleteAccountResponse>
+
+        /// Handle the "ExportData" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All that is kept about the caller, a page at a time: ask again with since = next_since until that is 0.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ExportDataRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ExportDataResponse` message.
+        func exportData(
+            request: GRPCCore.ServerRequest<Ringway_V1_ExportDataRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ExportDataResponse>
+
+        /// Handle the "ListKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
+        /// > minutes before it signs, and until the last token that it signed has expired.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListKeysRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ListKeysResponse` message.
+        func listKeys(
+            request: GRPCCore.ServerRequest<Ringway_V1_ListKeysRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListKeysResponse>
+
         /// Handle the "VerifyToken" method.
         ///
         /// > Source IDL Documentation:
@@ -336,17 +858,23 @@ extension Ringway_V1_AuthService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Accounts, devices and tokens. Register, LogIn and Refresh need no token; every other call does.
+    /// > Accounts, devices and tokens. Register, LogIn, Refresh and ListKeys need no token; every other call does.
     /// > 
-    /// > An access token is a JWT (ES256) of 10 minutes; it names the user (sub) and the device (sid). A refresh token
-    /// > is 256 random bits, is good for one use, and is replaced by the answer. Using one twice ends the device.
+    /// > An access token is a JWT (ES256, type at+jwt) of at most 10 minutes; it names the user (sub) and the device (sid).
+    /// > A refresh token is 256 random bits, is good for one use, and is replaced by the answer. If the answer was lost, the
+    /// > same token brings the same answer again for 30 seconds, as long as the successor has not been used; any other second
+    /// > use ends the device.
+    /// > 
+    /// > Every call that takes a password or a token is limited by address, account and device: RESOURCE_EXHAUSTED, with the
+    /// > time to wait in retry-after-ms. INVALID_ARGUMENT names the field in the metadata "field".
     public protocol SimpleServiceProtocol: Ringway_V1_AuthService.ServiceProtocol {
         /// Handle the "Register" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken. INVALID_ARGUMENT: see the fields' rules.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_RegisterRequest` message.
@@ -364,8 +892,10 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds a device to an account. UNAUTHENTICATED: unknown user or wrong password, told alike.
-        /// > RESOURCE_EXHAUSTED: too many log-ins at once; retry after the given time.
+        /// > Adds a device to an account, and keeps an account that was to be deleted. Beyond the devices a user may have
+        /// > (32 by default) the one that was seen least recently ends.
+        /// > UNAUTHENTICATED: unknown user or wrong password, told alike.
+        /// > RESOURCE_EXHAUSTED: too many log-ins at once, or too many wrong passwords; retry after the given time.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_LogInRequest` message.
@@ -414,6 +944,189 @@ extension Ringway_V1_AuthService {
             request: Ringway_V1_LogOutRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_LogOutResponse
+
+        /// Handle the "LogOutOthers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends every device but the calling one.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_LogOutOthersRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_LogOutOthersResponse` to respond with.
+        func logOutOthers(
+            request: Ringway_V1_LogOutOthersRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_LogOutOthersResponse
+
+        /// Handle the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The devices that are logged in, the newest first.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ListDevicesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ListDevicesResponse` to respond with.
+        func listDevices(
+            request: Ringway_V1_ListDevicesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ListDevicesResponse
+
+        /// Handle the "RenameDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_RenameDeviceRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_DeviceInfo` to respond with.
+        func renameDevice(
+            request: Ringway_V1_RenameDeviceRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_DeviceInfo
+
+        /// Handle the "RevokeDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends one device, also the calling one. NOT_FOUND as above.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_RevokeDeviceRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_RevokeDeviceResponse` to respond with.
+        func revokeDevice(
+            request: Ringway_V1_RevokeDeviceRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_RevokeDeviceResponse
+
+        /// Handle the "ChangePassword" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes the password and ends every device but the calling one.
+        /// > PERMISSION_DENIED: the current password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ChangePasswordRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ChangePasswordResponse` to respond with.
+        func changePassword(
+            request: Ringway_V1_ChangePasswordRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ChangePasswordResponse
+
+        /// Handle the "ChangeEmail" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets or, with an empty one, removes the e-mail address. PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ChangeEmailRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_Account` to respond with.
+        func changeEmail(
+            request: Ringway_V1_ChangeEmailRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_Account
+
+        /// Handle the "GetAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's own account. Nobody else is ever told any of it but the username.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_GetAccountRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_Account` to respond with.
+        func getAccount(
+            request: Ringway_V1_GetAccountRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_Account
+
+        /// Handle the "DeleteAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends all devices, and the account itself after a grace period (14 days by default). A log-in until then keeps it.
+        /// > PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_DeleteAccountRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_DeleteAccountResponse` to respond with.
+        func deleteAccount(
+            request: Ringway_V1_DeleteAccountRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_DeleteAccountResponse
+
+        /// Handle the "ExportData" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All that is kept about the caller, a page at a time: ask again with since = next_since until that is 0.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ExportDataRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ExportDataResponse` to respond with.
+        func exportData(
+            request: Ringway_V1_ExportDataRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ExportDataResponse
+
+        /// Handle the "ListKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
+        /// > minutes before it signs, and until the last token that it signed has expired.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ListKeysRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ListKeysResponse` to respond with.
+        func listKeys(
+            request: Ringway_V1_ListKeysRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ListKeysResponse
 
         /// Handle the "VerifyToken" method.
         ///
@@ -485,6 +1198,116 @@ extension Ringway_V1_AuthService.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.LogOutOthers.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_LogOutOthersRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_LogOutOthersResponse>(),
+            handler: { request, context in
+                try await self.logOutOthers(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.ListDevices.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListDevicesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListDevicesResponse>(),
+            handler: { request, context in
+                try await self.listDevices(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.RenameDevice.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_RenameDeviceRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_DeviceInfo>(),
+            handler: { request, context in
+                try await self.renameDevice(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.RevokeDevice.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_RevokeDeviceRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_RevokeDeviceResponse>(),
+            handler: { request, context in
+                try await self.revokeDevice(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.ChangePassword.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ChangePasswordRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ChangePasswordResponse>(),
+            handler: { request, context in
+                try await self.changePassword(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.ChangeEmail.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ChangeEmailRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_Account>(),
+            handler: { request, context in
+                try await self.changeEmail(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.GetAccount.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_GetAccountRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_Account>(),
+            handler: { request, context in
+                try await self.getAccount(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.DeleteAccount.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_DeleteAccountRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_DeleteAccountResponse>(),
+            handler: { request, context in
+                try await self.deleteAccount(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.ExportData.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ExportDataRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ExportDataResponse>(),
+            handler: { request, context in
+                try await self.exportData(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.ListKeys.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListKeysRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListKeysResponse>(),
+            handler: { request, context in
+                try await self.listKeys(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Ringway_V1_AuthService.Method.VerifyToken.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_VerifyTokenRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_VerifyTokenResponse>(),
@@ -539,6 +1362,116 @@ extension Ringway_V1_AuthService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_LogOutResponse> {
         let response = try await self.logOut(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func logOutOthers(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_LogOutOthersRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_LogOutOthersResponse> {
+        let response = try await self.logOutOthers(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listDevices(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ListDevicesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListDevicesResponse> {
+        let response = try await self.listDevices(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func renameDevice(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_RenameDeviceRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_DeviceInfo> {
+        let response = try await self.renameDevice(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func revokeDevice(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_RevokeDeviceRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_RevokeDeviceResponse> {
+        let response = try await self.revokeDevice(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func changePassword(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ChangePasswordRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ChangePasswordResponse> {
+        let response = try await self.changePassword(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func changeEmail(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ChangeEmailRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Account> {
+        let response = try await self.changeEmail(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func getAccount(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_GetAccountRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_Account> {
+        let response = try await self.getAccount(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func deleteAccount(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_DeleteAccountRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_DeleteAccountResponse> {
+        let response = try await self.deleteAccount(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func exportData(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ExportDataRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ExportDataResponse> {
+        let response = try await self.exportData(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listKeys(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ListKeysRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListKeysResponse> {
+        let response = try await self.listKeys(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -612,6 +1545,136 @@ extension Ringway_V1_AuthService.SimpleServiceProtocol {
         )
     }
 
+    public func logOutOthers(
+        request: GRPCCore.ServerRequest<Ringway_V1_LogOutOthersRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_LogOutOthersResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_LogOutOthersResponse>(
+            message: try await self.logOutOthers(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listDevices(
+        request: GRPCCore.ServerRequest<Ringway_V1_ListDevicesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListDevicesResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ListDevicesResponse>(
+            message: try await self.listDevices(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func renameDevice(
+        request: GRPCCore.ServerRequest<Ringway_V1_RenameDeviceRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_DeviceInfo> {
+        return GRPCCore.ServerResponse<Ringway_V1_DeviceInfo>(
+            message: try await self.renameDevice(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func revokeDevice(
+        request: GRPCCore.ServerRequest<Ringway_V1_RevokeDeviceRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_RevokeDeviceResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_RevokeDeviceResponse>(
+            message: try await self.revokeDevice(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func changePassword(
+        request: GRPCCore.ServerRequest<Ringway_V1_ChangePasswordRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ChangePasswordResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ChangePasswordResponse>(
+            message: try await self.changePassword(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func changeEmail(
+        request: GRPCCore.ServerRequest<Ringway_V1_ChangeEmailRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Account> {
+        return GRPCCore.ServerResponse<Ringway_V1_Account>(
+            message: try await self.changeEmail(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func getAccount(
+        request: GRPCCore.ServerRequest<Ringway_V1_GetAccountRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_Account> {
+        return GRPCCore.ServerResponse<Ringway_V1_Account>(
+            message: try await self.getAccount(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func deleteAccount(
+        request: GRPCCore.ServerRequest<Ringway_V1_DeleteAccountRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_DeleteAccountResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_DeleteAccountResponse>(
+            message: try await self.deleteAccount(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func exportData(
+        request: GRPCCore.ServerRequest<Ringway_V1_ExportDataRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ExportDataResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ExportDataResponse>(
+            message: try await self.exportData(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listKeys(
+        request: GRPCCore.ServerRequest<Ringway_V1_ListKeysRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListKeysResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ListKeysResponse>(
+            message: try await self.listKeys(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
     public func verifyToken(
         request: GRPCCore.ServerRequest<Ringway_V1_VerifyTokenRequest>,
         context: GRPCCore.ServerContext
@@ -637,17 +1700,23 @@ extension Ringway_V1_AuthService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Accounts, devices and tokens. Register, LogIn and Refresh need no token; every other call does.
+    /// > Accounts, devices and tokens. Register, LogIn, Refresh and ListKeys need no token; every other call does.
     /// > 
-    /// > An access token is a JWT (ES256) of 10 minutes; it names the user (sub) and the device (sid). A refresh token
-    /// > is 256 random bits, is good for one use, and is replaced by the answer. Using one twice ends the device.
+    /// > An access token is a JWT (ES256, type at+jwt) of at most 10 minutes; it names the user (sub) and the device (sid).
+    /// > A refresh token is 256 random bits, is good for one use, and is replaced by the answer. If the answer was lost, the
+    /// > same token brings the same answer again for 30 seconds, as long as the successor has not been used; any other second
+    /// > use ends the device.
+    /// > 
+    /// > Every call that takes a password or a token is limited by address, account and device: RESOURCE_EXHAUSTED, with the
+    /// > time to wait in retry-after-ms. INVALID_ARGUMENT names the field in the metadata "field".
     public protocol ClientProtocol: Sendable {
         /// Call the "Register" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken. INVALID_ARGUMENT: see the fields' rules.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RegisterRequest` message.
@@ -670,8 +1739,10 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds a device to an account. UNAUTHENTICATED: unknown user or wrong password, told alike.
-        /// > RESOURCE_EXHAUSTED: too many log-ins at once; retry after the given time.
+        /// > Adds a device to an account, and keeps an account that was to be deleted. Beyond the devices a user may have
+        /// > (32 by default) the one that was seen least recently ends.
+        /// > UNAUTHENTICATED: unknown user or wrong password, told alike.
+        /// > RESOURCE_EXHAUSTED: too many log-ins at once, or too many wrong passwords; retry after the given time.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_LogInRequest` message.
@@ -736,6 +1807,239 @@ extension Ringway_V1_AuthService {
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_LogOutResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
+        /// Call the "LogOutOthers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends every device but the calling one.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_LogOutOthersRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_LogOutOthersRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_LogOutOthersResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func logOutOthers<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_LogOutOthersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_LogOutOthersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_LogOutOthersResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_LogOutOthersResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The devices that are logged in, the newest first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListDevicesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListDevicesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListDevicesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listDevices<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListDevicesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListDevicesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListDevicesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListDevicesResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "RenameDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RenameDeviceRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RenameDeviceRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_DeviceInfo` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func renameDevice<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RenameDeviceRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RenameDeviceRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_DeviceInfo>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeviceInfo>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "RevokeDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends one device, also the calling one. NOT_FOUND as above.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RevokeDeviceRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RevokeDeviceRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_RevokeDeviceResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func revokeDevice<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RevokeDeviceRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RevokeDeviceRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_RevokeDeviceResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_RevokeDeviceResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ChangePassword" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes the password and ends every device but the calling one.
+        /// > PERMISSION_DENIED: the current password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ChangePasswordRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ChangePasswordRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ChangePasswordResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func changePassword<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ChangePasswordRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ChangePasswordRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ChangePasswordResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ChangePasswordResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ChangeEmail" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets or, with an empty one, removes the e-mail address. PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ChangeEmailRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ChangeEmailRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Account` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func changeEmail<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ChangeEmailRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ChangeEmailRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Account>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Account>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "GetAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's own account. Nobody else is ever told any of it but the username.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetAccountRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_GetAccountRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Account` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func getAccount<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_GetAccountRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_GetAccountRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Account>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Account>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "DeleteAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends all devices, and the account itself after a grace period (14 days by default). A log-in until then keeps it.
+        /// > PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_DeleteAccountRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_DeleteAccountRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_DeleteAccountResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func deleteAccount<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_DeleteAccountRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_DeleteAccountRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_DeleteAccountResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeleteAccountResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ExportData" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All that is kept about the caller, a page at a time: ask again with since = next_since until that is 0.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ExportDataRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ExportDataRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ExportDataResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func exportData<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ExportDataRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ExportDataRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ExportDataResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ExportDataResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
+        /// > minutes before it signs, and until the last token that it signed has expired.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListKeysRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListKeysRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListKeysResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listKeys<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListKeysRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListKeysRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListKeysResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListKeysResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
         /// Call the "VerifyToken" method.
         ///
         /// > Source IDL Documentation:
@@ -769,10 +2073,15 @@ extension Ringway_V1_AuthService {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Accounts, devices and tokens. Register, LogIn and Refresh need no token; every other call does.
+    /// > Accounts, devices and tokens. Register, LogIn, Refresh and ListKeys need no token; every other call does.
     /// > 
-    /// > An access token is a JWT (ES256) of 10 minutes; it names the user (sub) and the device (sid). A refresh token
-    /// > is 256 random bits, is good for one use, and is replaced by the answer. Using one twice ends the device.
+    /// > An access token is a JWT (ES256, type at+jwt) of at most 10 minutes; it names the user (sub) and the device (sid).
+    /// > A refresh token is 256 random bits, is good for one use, and is replaced by the answer. If the answer was lost, the
+    /// > same token brings the same answer again for 30 seconds, as long as the successor has not been used; any other second
+    /// > use ends the device.
+    /// > 
+    /// > Every call that takes a password or a token is limited by address, account and device: RESOURCE_EXHAUSTED, with the
+    /// > time to wait in retry-after-ms. INVALID_ARGUMENT names the field in the metadata "field".
     public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 
@@ -789,7 +2098,8 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken. INVALID_ARGUMENT: see the fields' rules.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RegisterRequest` message.
@@ -823,8 +2133,10 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds a device to an account. UNAUTHENTICATED: unknown user or wrong password, told alike.
-        /// > RESOURCE_EXHAUSTED: too many log-ins at once; retry after the given time.
+        /// > Adds a device to an account, and keeps an account that was to be deleted. Beyond the devices a user may have
+        /// > (32 by default) the one that was seen least recently ends.
+        /// > UNAUTHENTICATED: unknown user or wrong password, told alike.
+        /// > RESOURCE_EXHAUSTED: too many log-ins at once, or too many wrong passwords; retry after the given time.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_LogInRequest` message.
@@ -922,6 +2234,349 @@ extension Ringway_V1_AuthService {
             )
         }
 
+        /// Call the "LogOutOthers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends every device but the calling one.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_LogOutOthersRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_LogOutOthersRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_LogOutOthersResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func logOutOthers<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_LogOutOthersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_LogOutOthersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_LogOutOthersResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_LogOutOthersResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.LogOutOthers.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The devices that are logged in, the newest first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListDevicesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListDevicesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListDevicesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listDevices<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListDevicesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListDevicesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListDevicesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListDevicesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.ListDevices.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "RenameDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RenameDeviceRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RenameDeviceRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_DeviceInfo` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func renameDevice<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RenameDeviceRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RenameDeviceRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_DeviceInfo>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeviceInfo>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.RenameDevice.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "RevokeDevice" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends one device, also the calling one. NOT_FOUND as above.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_RevokeDeviceRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_RevokeDeviceRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_RevokeDeviceResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func revokeDevice<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_RevokeDeviceRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_RevokeDeviceRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_RevokeDeviceResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_RevokeDeviceResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.RevokeDevice.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ChangePassword" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes the password and ends every device but the calling one.
+        /// > PERMISSION_DENIED: the current password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ChangePasswordRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ChangePasswordRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ChangePasswordResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func changePassword<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ChangePasswordRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ChangePasswordRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ChangePasswordResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ChangePasswordResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.ChangePassword.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ChangeEmail" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sets or, with an empty one, removes the e-mail address. PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ChangeEmailRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ChangeEmailRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Account` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func changeEmail<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ChangeEmailRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ChangeEmailRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Account>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Account>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.ChangeEmail.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "GetAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The caller's own account. Nobody else is ever told any of it but the username.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_GetAccountRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_GetAccountRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_Account` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func getAccount<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_GetAccountRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_GetAccountRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_Account>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Account>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.GetAccount.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "DeleteAccount" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Ends all devices, and the account itself after a grace period (14 days by default). A log-in until then keeps it.
+        /// > PERMISSION_DENIED: the password is wrong.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_DeleteAccountRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_DeleteAccountRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_DeleteAccountResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func deleteAccount<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_DeleteAccountRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_DeleteAccountRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_DeleteAccountResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeleteAccountResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.DeleteAccount.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ExportData" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All that is kept about the caller, a page at a time: ask again with since = next_since until that is 0.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ExportDataRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ExportDataRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ExportDataResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func exportData<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ExportDataRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ExportDataRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ExportDataResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ExportDataResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.ExportData.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
+        /// > minutes before it signs, and until the last token that it signed has expired.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListKeysRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListKeysRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListKeysResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listKeys<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListKeysRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListKeysRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListKeysResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListKeysResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.ListKeys.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "VerifyToken" method.
         ///
         /// > Source IDL Documentation:
@@ -967,7 +2622,8 @@ extension Ringway_V1_AuthService.ClientProtocol {
     /// > Source IDL Documentation:
     /// >
     /// > Makes an account with its profile and its first device.
-    /// > ALREADY_EXISTS: the username is taken. INVALID_ARGUMENT: see the fields' rules.
+    /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+    /// > INVALID_ARGUMENT: see the fields' rules.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_RegisterRequest` message.
@@ -996,8 +2652,10 @@ extension Ringway_V1_AuthService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Adds a device to an account. UNAUTHENTICATED: unknown user or wrong password, told alike.
-    /// > RESOURCE_EXHAUSTED: too many log-ins at once; retry after the given time.
+    /// > Adds a device to an account, and keeps an account that was to be deleted. Beyond the devices a user may have
+    /// > (32 by default) the one that was seen least recently ends.
+    /// > UNAUTHENTICATED: unknown user or wrong password, told alike.
+    /// > RESOURCE_EXHAUSTED: too many log-ins at once, or too many wrong passwords; retry after the given time.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_LogInRequest` message.
@@ -1080,6 +2738,299 @@ extension Ringway_V1_AuthService.ClientProtocol {
         )
     }
 
+    /// Call the "LogOutOthers" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Ends every device but the calling one.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_LogOutOthersRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func logOutOthers<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_LogOutOthersRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_LogOutOthersResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.logOutOthers(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_LogOutOthersRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_LogOutOthersResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListDevices" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The devices that are logged in, the newest first.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ListDevicesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listDevices<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ListDevicesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListDevicesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listDevices(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListDevicesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListDevicesResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RenameDevice" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_RenameDeviceRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func renameDevice<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_RenameDeviceRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeviceInfo>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.renameDevice(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_RenameDeviceRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_DeviceInfo>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RevokeDevice" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Ends one device, also the calling one. NOT_FOUND as above.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_RevokeDeviceRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func revokeDevice<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_RevokeDeviceRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_RevokeDeviceResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.revokeDevice(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_RevokeDeviceRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_RevokeDeviceResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ChangePassword" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Changes the password and ends every device but the calling one.
+    /// > PERMISSION_DENIED: the current password is wrong.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ChangePasswordRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func changePassword<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ChangePasswordRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ChangePasswordResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.changePassword(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ChangePasswordRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ChangePasswordResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ChangeEmail" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sets or, with an empty one, removes the e-mail address. PERMISSION_DENIED: the password is wrong.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ChangeEmailRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func changeEmail<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ChangeEmailRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Account>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.changeEmail(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ChangeEmailRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_Account>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetAccount" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The caller's own account. Nobody else is ever told any of it but the username.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_GetAccountRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func getAccount<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_GetAccountRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Account>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.getAccount(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_GetAccountRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_Account>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DeleteAccount" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Ends all devices, and the account itself after a grace period (14 days by default). A log-in until then keeps it.
+    /// > PERMISSION_DENIED: the password is wrong.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_DeleteAccountRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func deleteAccount<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_DeleteAccountRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeleteAccountResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.deleteAccount(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_DeleteAccountRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_DeleteAccountResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ExportData" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > All that is kept about the caller, a page at a time: ask again with since = next_since until that is 0.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ExportDataRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func exportData<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ExportDataRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ExportDataResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.exportData(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ExportDataRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ExportDataResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListKeys" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
+    /// > minutes before it signs, and until the last token that it signed has expired.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ListKeysRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listKeys<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ListKeysRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListKeysResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listKeys(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListKeysRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListKeysResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "VerifyToken" method.
     ///
     /// > Source IDL Documentation:
@@ -1119,7 +3070,8 @@ extension Ringway_V1_AuthService.ClientProtocol {
     /// > Source IDL Documentation:
     /// >
     /// > Makes an account with its profile and its first device.
-    /// > ALREADY_EXISTS: the username is taken. INVALID_ARGUMENT: see the fields' rules.
+    /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+    /// > INVALID_ARGUMENT: see the fields' rules.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1152,8 +3104,10 @@ extension Ringway_V1_AuthService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Adds a device to an account. UNAUTHENTICATED: unknown user or wrong password, told alike.
-    /// > RESOURCE_EXHAUSTED: too many log-ins at once; retry after the given time.
+    /// > Adds a device to an account, and keeps an account that was to be deleted. Beyond the devices a user may have
+    /// > (32 by default) the one that was seen least recently ends.
+    /// > UNAUTHENTICATED: unknown user or wrong password, told alike.
+    /// > RESOURCE_EXHAUSTED: too many log-ins at once, or too many wrong passwords; retry after the given time.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1242,6 +3196,339 @@ extension Ringway_V1_AuthService.ClientProtocol {
             metadata: metadata
         )
         return try await self.logOut(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "LogOutOthers" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Ends every device but the calling one.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func logOutOthers<Result>(
+        _ message: Ringway_V1_LogOutOthersRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_LogOutOthersResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_LogOutOthersRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.logOutOthers(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListDevices" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The devices that are logged in, the newest first.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listDevices<Result>(
+        _ message: Ringway_V1_ListDevicesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListDevicesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ListDevicesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listDevices(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RenameDevice" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func renameDevice<Result>(
+        _ message: Ringway_V1_RenameDeviceRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeviceInfo>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_RenameDeviceRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.renameDevice(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RevokeDevice" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Ends one device, also the calling one. NOT_FOUND as above.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func revokeDevice<Result>(
+        _ message: Ringway_V1_RevokeDeviceRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_RevokeDeviceResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_RevokeDeviceRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.revokeDevice(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ChangePassword" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Changes the password and ends every device but the calling one.
+    /// > PERMISSION_DENIED: the current password is wrong.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func changePassword<Result>(
+        _ message: Ringway_V1_ChangePasswordRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ChangePasswordResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ChangePasswordRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.changePassword(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ChangeEmail" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sets or, with an empty one, removes the e-mail address. PERMISSION_DENIED: the password is wrong.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func changeEmail<Result>(
+        _ message: Ringway_V1_ChangeEmailRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Account>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ChangeEmailRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.changeEmail(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetAccount" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The caller's own account. Nobody else is ever told any of it but the username.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func getAccount<Result>(
+        _ message: Ringway_V1_GetAccountRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_Account>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_GetAccountRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.getAccount(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DeleteAccount" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Ends all devices, and the account itself after a grace period (14 days by default). A log-in until then keeps it.
+    /// > PERMISSION_DENIED: the password is wrong.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func deleteAccount<Result>(
+        _ message: Ringway_V1_DeleteAccountRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_DeleteAccountResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_DeleteAccountRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.deleteAccount(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ExportData" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > All that is kept about the caller, a page at a time: ask again with since = next_since until that is 0.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func exportData<Result>(
+        _ message: Ringway_V1_ExportDataRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ExportDataResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ExportDataRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.exportData(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListKeys" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
+    /// > minutes before it signs, and until the last token that it signed has expired.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listKeys<Result>(
+        _ message: Ringway_V1_ListKeysRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListKeysResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ListKeysRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listKeys(
             request: request,
             options: options,
             onResponse: handleResponse

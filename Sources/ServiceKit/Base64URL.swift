@@ -1,8 +1,8 @@
 // RFC 4648 section 5 without padding, as JOSE writes it (RFC 7515 section 2).
 import Foundation
 
-enum Base64URL {
-    static func encode(_ bytes: some Sequence<UInt8>) -> String {
+public enum Base64URL {
+    public static func encode(_ bytes: some Sequence<UInt8>) -> String {
         let text = Data(bytes).base64EncodedString().utf8.lazy.filter { $0 != UInt8(ascii: "=") }.map { byte in
             switch byte {
             case UInt8(ascii: "+"): UInt8(ascii: "-")
@@ -14,7 +14,7 @@ enum Base64URL {
     }
 
     /// Nil for anything that `encode` would not have written: other alphabets, padding, bits that mean nothing.
-    static func decode(_ text: some StringProtocol) -> Data? {
+    public static func decode(_ text: some StringProtocol) -> Data? {
         let standard = text.utf8.map { byte in
             switch byte {
             case UInt8(ascii: "-"): UInt8(ascii: "+")

@@ -1,0 +1,61 @@
+// What Auth asks of other services, through their contract and on behalf of the caller: the parts of an export.
+import Contract
+import GRPCCore
+import ServiceKit
+
+public struct AuthPeers: Sendable {
+    private static let eventsAPage: Int32 = 500
+    private static let listPage: Int32 = 200
+
+    let profile: @Sendable (Caller) async throws -> Ringway_V1_Profile
+    let friends: @Sendable (Caller) async throws -> [Ringway_V1_Friend]
+    let requests: @Sendable (Caller) async throws -> [Ringway_V1_FriendRequest]
+    /// Events after a seq, and the newest seq of the log.
+    let events: @Sendable (Caller, _ since: Int64) async throws -> (events: [Ringway_V1_Event], head: Int64)
+
+    init(
+        profile: @escaping @Sendable (Caller) async throws -> Ringway_V1_Profile,
+        friends: @escaping @Sendable (Caller) async throws -> [Ringway_V1_Friend],
+        requests: @escaping @Sendable (Caller) async throws -> [Ringway_V1_FriendRequest],
+        events: @escaping @Sendable (Caller, Int64) async throws -> (events: [Ringway_V1_Event], head: Int64)
+    ) {
+        self.profile = profile
+        self.friends = friends
+        self.requests = requests
+        self.events = events
+    }
+
+    public init<Transport: ClientTransport>(client: GRPCClient<Transport>) {
+        let profiles = Ringway_V1_ProfileService.Client(wrapping: client)
+        let friendship = Ringway_V1_FriendshipService.Client(wrapping: client)
+        let inbox = Ringway_V1_InboxService.Client(wrapping: client)
+        profile = { try await profiles.getMyProfile(.init(), metadata: $0.metadata) }
+        friends = { caller in
+            var (all, after) = ([Ringway_V1_Friend](), Int64(0))
+            repeat {
+                let request = Ringway_V1_ListFriendsRequest.with { ($0.limit, $0.after) = (Self.listPage, after) }
+                let page = try await friendship.listFriends(request, metadata: caller.metadata)
+                all += page.friends
+                after = page.nextAfter
+            } while after != 0
+            return all
+        }
+        requests = { caller in
+            var (all, before) = ([Ringway_V1_FriendRequest](), Int64(0))
+            repeat {
+                let request = Ringway_V1_ListFriendRequestsRequest.with {
+                    ($0.limit, $0.before) = (Self.listPage, before)
+                }
+                let page = try await friendship.listFriendRequests(request, metadata: caller.metadata)
+                all += page.requests
+                before = page.nextBefore
+            } while before != 0
+            return all
+        }
+        events = { caller, since in
+            let request = Ringway_V1_ReadInboxRequest.with { ($0.since, $0.limit) = (since, Self.eventsAPage) }
+            let page = try await inbox.readInbox(request, metadata: caller.metadata)
+            return (page.events, page.headSeq)
+        }
+    }
+}

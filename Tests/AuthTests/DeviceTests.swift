@@ -1,0 +1,204 @@
+// Devices and the account's own calls: what each ends, tells, refuses and limits.
+import Contract
+import Foundation
+import GRPCCore
+import ServiceKit
+import TestSupport
+import Testing
+
+@testable import Auth
+
+extension AuthServiceTests {
+    @Suite struct DeviceTests {
+        private func isRefused(_ token: String, _ world: World) async -> Bool {
+            await status { _ = try await world.verify(token) }?.code == .unauthenticated
+        }
+
+        @Test func list__tells_all_that_is_logged_in_and_which_one_asks() async throws {
+            try await withAuth { world in
+                let laptop = try await world.register("ada")
+                let phone = try await world.logIn("ada")
+                _ = try await world.register("bob")
+                let devices = try await world.auth.listDevices(.init(), metadata: .bearer(laptop.accessToken)).devices
+                #expect(devices.map(\.id) == [phone.deviceID, laptop.deviceID])
+                #expect(devices.map(\.current) == [false, true])
+                #expect(devices.allSatisfy { $0.name == "Ada's laptop" && $0.platform == "linux" })
+                #expect(devices.allSatisfy { abs($0.firstSeenAt.date.timeIntervalSinceNow) < 60 })
+                #expect(devices.allSatisfy { $0.lastSeenAt.date >= $0.firstSeenAt.date })
+            }
+        }
+
+        @Test func device__shows_the_address_and_time_of_its_last_refresh() async throws {
+            try await withAuth { world in
+                let laptop = try await world.register("ada")
+                try await world.database.client.query("UPDATE auth.devices SET last_seen_at = now() - interval '1 day'")
+                let next = try await world.auth.refresh(
+                    .with { $0.refreshToken = laptop.refreshToken }, metadata: [Peer.metadataKey: "203.0.113.9"])
+                let device = try await world.auth.listDevices(.init(), metadata: .bearer(next.accessToken)).devices[0]
+                #expect(device.address == "203.0.113.9")
+                #expect(device.lastSeenAt.date.timeIntervalSinceNow > -60)
+            }
+        }
+
+        @Test func rename__is_for_ones_own_devices_only() async throws {
+            try await withAuth { world in
+                let (ada, bob) = (try await world.register("ada"), try await world.register("bob"))
+                let renamed = try await world.auth.renameDevice(
+                    .with { ($0.deviceID, $0.name) = (ada.deviceID, "Büro") }, metadata: .bearer(ada.accessToken))
+                #expect(renamed.name == "Büro")
+                for device in [bob.deviceID, 0, -1, Int64.max] {
+                    let error = await status {
+                        _ = try await world.auth.renameDevice(
+                            .with { ($0.deviceID, $0.name) = (device, "x") }, metadata: .bearer(ada.accessToken))
+                    }
+                    #expect(error?.code == .notFound)
+                    #expect(error?.message == "no such device")
+                }
+                for name in ["", " ", "a\0", String(repeating: "n", count: 65)] {
+                    let error = await status {
+                        _ = try await world.auth.renameDevice(
+                            .with { ($0.deviceID, $0.name) = (ada.deviceID, name) }, metadata: .bearer(ada.accessToken))
+                    }
+                    #expect(error?.code == .invalidArgument)
+                    #expect(error?.field == "name")
+                }
+            }
+        }
+
+        @Test func revoke__ends_that_device_and_tells_the_log_once() async throws {
+            try await withAuth { world in
+                let laptop = try await world.register("ada")
+                let phone = try await world.logIn("ada")
+                _ = try await world.verify(phone.accessToken)
+                let request = Ringway_V1_RevokeDeviceRequest.with { $0.deviceID = phone.deviceID }
+                _ = try await world.auth.revokeDevice(request, metadata: .bearer(laptop.accessToken))
+                #expect(await isRefused(phone.accessToken, world))
+                #expect(await status { _ = try await world.refresh(phone.refreshToken) }?.code == .unauthenticated)
+                let again = await status {
+                    _ = try await world.auth.revokeDevice(request, metadata: .bearer(laptop.accessToken))
+                }
+                #expect(again?.code == .notFound)
+                let changes = try await world.changes(of: laptop.userID)
+                #expect(changes.map(\.change) == [.added, .revoked])
+                #expect(changes.last?.deviceID == phone.deviceID)
+            }
+        }
+
+        @Test func revoke__does_not_reach_another_users_device() async throws {
+            try await withAuth { world in
+                let (ada, bob) = (try await world.register("ada"), try await world.register("bob"))
+                let error = await status {
+                    _ = try await world.auth.revokeDevice(
+                        .with { $0.deviceID = bob.deviceID }, metadata: .bearer(ada.accessToken))
+                }
+                #expect(error?.code == .notFound)
+                _ = try await world.verify(bob.accessToken)
+                _ = try await world.refresh(bob.refreshToken)
+            }
+        }
+
+        @Test func logOutOthers__keeps_the_calling_device_alone() async throws {
+            try await withAuth { world in
+                let laptop = try await world.register("ada")
+                let others = [try await world.logIn("ada"), try await world.logIn("ada")]
+                let ended = try await world.auth.logOutOthers(.init(), metadata: .bearer(laptop.accessToken)).ended
+                #expect(ended == 2)
+                for other in others { #expect(await isRefused(other.accessToken, world)) }
+                _ = try await world.verify(laptop.accessToken)
+                _ = try await world.refresh(laptop.refreshToken)
+                #expect(
+                    try await world.changes(of: laptop.userID).map(\.change) == [.added, .added, .revoked, .revoked])
+            }
+        }
+
+        @Test func log_in__beyond_the_cap_ends_the_device_seen_least_recently() async throws {
+            var settings = AuthSettings()
+            settings.devicesMax = 3
+            try await withAuth(settings) { world in
+                let first = try await world.register("ada")
+                let second = try await world.logIn("ada")
+                let third = try await world.logIn("ada")
+                _ = try await world.refresh(first.refreshToken)
+                _ = try await world.logIn("ada")
+                #expect(await isRefused(second.accessToken, world))
+                for kept in [first, third] { _ = try await world.verify(kept.accessToken) }
+                #expect(
+                    try await world.count("SELECT count(*) FROM auth.devices WHERE revoked_at IS NULL") == 3)
+            }
+        }
+
+        @Test func log_ins_at_once__never_exceed_the_cap() async throws {
+            var settings = AuthSettings()
+            settings.devicesMax = 2
+            try await withAuth(settings) { world in
+                _ = try await world.register("ada")
+                let results = await together(8) { try await world.logIn("ada") }
+                #expect(results.allSatisfy { $0.code == nil })
+                #expect(
+                    try await world.count("SELECT count(*) FROM auth.devices WHERE revoked_at IS NULL") == 2)
+            }
+        }
+    }
+
+    @Suite struct LimitTests {
+        @Test func wrong_passwords__stop_the_guesser_and_not_the_owner_elsewhere() async throws {
+            var settings = AuthSettings()
+            settings.guessLimit = RateLimit(3, per: .seconds(600))
+            try await withAuth(settings) { world in
+                _ = try await world.register("ada")
+                func logIn(_ name: String, _ password: String, from address: String) async -> RPCError? {
+                    await status {
+                        _ = try await world.auth.logIn(
+                            .with { ($0.username, $0.password, $0.device) = (name, password, .laptop) },
+                            metadata: [Peer.metadataKey: "\(address)"])
+                    }
+                }
+                // Right ones do not count, and a name that nobody has is limited like any other.
+                for _ in 0..<4 { #expect(await logIn("ada", "correct horse", from: "203.0.113.1") == nil) }
+                for name in ["ada", "nobody"] {
+                    for _ in 0..<3 { #expect(await logIn(name, "wrong horse", from: "203.0.113.1")?.code == .unauthenticated) }
+                    let error = await logIn(name, "correct horse", from: "203.0.113.1")
+                    #expect(error?.code == .resourceExhausted)
+                    #expect(error?.retryAfter ?? 0 > 1000)
+                }
+                #expect(await logIn("ada", "correct horse", from: "203.0.113.2") == nil)
+            }
+        }
+
+        @Test func an_account__has_a_limit_for_all_addresses_together() async throws {
+            var settings = AuthSettings()
+            settings.accountLimit = RateLimit(4, per: .seconds(600))
+            try await withAuth(settings) { world in
+                _ = try await world.register("ada")
+                var codes: [RPCError.Code?] = []
+                for address in 1...6 {
+                    codes.append(
+                        await status {
+                            _ = try await world.auth.logIn(
+                                .with { ($0.username, $0.password, $0.device) = ("ada", "wrong horse", .laptop) },
+                                metadata: [Peer.metadataKey: "203.0.113.\(address)"])
+                        }?.code)
+                }
+                #expect(codes.prefix(4).allSatisfy { $0 == .unauthenticated })
+                #expect(codes.suffix(2).allSatisfy { $0 == .resourceExhausted })
+            }
+        }
+
+        @Test func an_address__has_a_limit_and_the_loopback_none() async throws {
+            var settings = AuthSettings()
+            settings.addressLimit = RateLimit(2, per: .seconds(600))
+            try await withAuth(settings) { world in
+                func refresh(from address: String) async -> RPCError.Code? {
+                    await status {
+                        _ = try await world.auth.refresh(
+                            .with { $0.refreshToken = RefreshToken().text }, metadata: [Peer.metadataKey: "\(address)"])
+                    }?.code
+                }
+                for _ in 0..<2 { #expect(await refresh(from: "203.0.113.1") == .unauthenticated) }
+                #expect(await refresh(from: "203.0.113.1") == .resourceExhausted)
+                #expect(await refresh(from: "203.0.113.2") == .unauthenticated)
+                for _ in 0..<5 { #expect(await refresh(from: "127.0.0.1") == .unauthenticated) }
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+"""An account's life as HTTP shows it: its own data, signing keys that change while it is logged in, limits, its end, and
+an end that is killed at every step."""
+
+import http.client
+import json
+import subprocess
+import time
+
+import pytest
+from server import BINARY, ROOT, Database, Server, clean_environment
+from wire import PASSWORD, Account, Api, assert_gap_free
+
+DEVICE = {"name": "phone", "platform": "ios"}
+
+
+@pytest.fixture
+def hasty(postgres_url):
+    """A server without a grace period, and its database. The test starts it, and may kill it."""
+    database = Database(postgres_url)
+    server = Server(database.url)
+    try:
+        yield server, database
+    finally:
+        if server.is_running():
+            server.kill()
+        database.drop()
+
+
+def start(server, **variables):
+    return server.start(
+        RINGWAY_DELETION_GRACE_HOURS="0", RINGWAY_MAINTENANCE_SECONDS="1", **variables)
+
+
+def wait_until(holds, timeout=20):
+    deadline = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+def test_export_holds_what_every_service_keeps(friends):
+    alice, bob = friends
+    alice.ok("POST", "/v1/account/email", {"password": PASSWORD, "email": f"{alice.username}@example.org"})
+    export = alice.ok("GET", "/v1/account/export")
+    assert export["account"]["email"] == f"{alice.username}@example.org"
+    assert [device["id"] for device in export["devices"]] == [alice.device]
+    assert export["profile"]["userId"] == alice.user
+    assert [friend["userId"] for friend in export["friends"]] == [bob.user]
+    assert export["events"] == alice.log()
+    assert "nextSince" not in export
+
+
+@pytest.mark.parametrize(("body", "field"), [
+    ({"username": "ad\u200ba"}, "username"), ({"username": "\u0430da"}, "username"), ({"password": "password1"}, "password"),
+    ({"email": "nobody"}, "email"), ({"device": {"name": "", "platform": "x"}}, "device.name"),
+])
+def test_refusals_name_the_field(api, body, field):
+    good = {"username": "somebody", "password": PASSWORD, "device": DEVICE}
+    status, answer = api.call("POST", "/v1/auth/register", good | body)
+    assert (status, answer["error"]["field"]) == (400, field)
+
+
+def test_keys_rotate_without_a_refused_token(hasty):
+    server, database = hasty
+    start(server)
+    api = Api(server.http)
+    alice = Account(api)
+    (old,) = api.ok("GET", "/.well-known/jwks.json")["keys"]
+    assert set(old) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    rotated = subprocess.run(
+        [BINARY, "keys", "rotate", "--delay", "60"], cwd=ROOT, env=clean_environment(RINGWAY_POSTGRES_URL=database.url),
+        capture_output=True, text=True, timeout=30, check=True)
+    new = rotated.stdout.split()[1].rstrip(";")
+    wait_until(lambda: [key["kid"] for key in api.ok("GET", "/.well-known/jwks.json")["keys"]] == [new, old["kid"]])
+    alice.ok("GET", "/v1/account")
+    database.sql("UPDATE auth.signing_keys SET signs_from = signs_from - interval '1 minute'")
+    time.sleep(1.5)
+    alice.ok("GET", "/v1/account")
+    Account(api).ok("GET", "/v1/account")
+
+
+def test_an_address_is_limited_and_told_when_to_come_back(hasty):
+    server, _ = hasty
+    start(server, RINGWAY_LIMIT_ADDRESS="3/600")
+
+    def refresh(source):
+        connection = http.client.HTTPConnection("127.0.0.1", server.http, timeout=10, source_address=(source, 0))
+        body = json.dumps({"refreshToken": "A" * 43})
+        # What a client says of its address is not believed.
+        headers = {"Content-Type": "application/json", "ringway-peer": "127.0.0.1", "X-Forwarded-For": "127.0.0.1"}
+        connection.request("POST", "/v1/auth/refresh", body, headers)
+        response = connection.getresponse()
+        response.read()
+        connection.close()
+        return response.status, response.headers["Retry-After"]
+
+    assert [refresh("127.0.0.2")[0] for _ in range(4)] == [401, 401, 401, 429]
+    assert 1 <= int(refresh("127.0.0.2")[1]) <= 200
+    assert refresh("127.0.0.3")[0] == 401
+
+
+# Each table that the end of an account touches, in the order of the steps, and the services that own them.
+STEPS = ["auth.devices", "auth.accounts", "friendship.friends", "profile.profiles", "inbox.heads", "auth.outbox"]
+
+
+def remains_of(user):
+    return f"""
+        SELECT (SELECT count(*) FROM auth.accounts WHERE id = {user})
+             + (SELECT count(*) FROM auth.devices WHERE user_id = {user})
+             + (SELECT count(*) FROM profile.profiles WHERE user_id = {user})
+             + (SELECT count(*) FROM friendship.friends WHERE {user} IN (user_id, friend_id))
+             + (SELECT count(*) FROM inbox.heads WHERE user_id = {user})
+             + (SELECT count(*) FROM inbox.events WHERE user_id = {user})
+             + (SELECT count(*) FROM auth.outbox)"""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_end_that_is_killed_in_any_step_is_neither_lost_nor_doubled(step, hasty):
+    server, database = hasty
+    start(server)
+    api = Api(server.http)
+    alice, bob, carol = Account(api), Account(api), Account(api)
+    alice.befriend(bob)
+    carol.befriend(alice)
+    # The step takes so long that the server is killed inside it.
+    database.sql("""
+        CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep(2); RETURN OLD; END $$""")
+    database.sql(f"CREATE TRIGGER linger BEFORE DELETE ON {step} FOR EACH ROW EXECUTE FUNCTION linger()")
+    alice.ok("POST", "/v1/account:delete", {"password": PASSWORD})
+    in_step = f"""
+        SELECT count(*) FROM pg_stat_activity WHERE datname = '{database.name}' AND wait_event = 'PgSleep'"""
+    wait_until(lambda: database.sql(in_step) != "0")
+    server.kill()
+    wait_until(lambda: database.sql(in_step) == "0")
+    database.sql(f"DROP TRIGGER linger ON {step}")
+
+    start(server)
+    wait_until(lambda: database.sql(remains_of(alice.user)) == "0")
+    for friend in (bob, carol):
+        log = friend.log()
+        assert_gap_free(log)
+        removed = [event for event in log if event.get("friend", {}).get("change") == "REMOVED"]
+        assert [event["friend"]["userId"] for event in removed] == [alice.user]
+        assert friend.ok("GET", "/v1/friends").get("friends", []) == []
