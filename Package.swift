@@ -113,7 +113,7 @@ let package = Package(
         .testTarget(name: "ServiceKitTests", dependencies: ["ServiceKit"]),
         .testTarget(name: "AuthTests", dependencies: ["Auth", "Friendship", "Inbox", "Outbox", "Profile", "TestSupport"]),
         .testTarget(name: "OutboxTests", dependencies: ["Outbox", "TestSupport", logging]),
-        .testTarget(name: "ProfileTests", dependencies: ["Profile", "TestSupport"]),
+        .testTarget(name: "ProfileTests", dependencies: ["CImage", "Profile", "TestSupport"]),
         .testTarget(name: "FriendshipTests", dependencies: ["Friendship", "TestSupport"]),
         .testTarget(name: "InboxTests", dependencies: ["Inbox", "TestSupport"]),
         .testTarget(name: "GatewayTests", dependencies: ["Gateway"]),

@@ -153,7 +153,11 @@ struct NewDevice: Equatable {
     init(_ device: Ringway_V1_Device) throws(AuthError) {
         name = device.name
         platform = device.platform
-        if let violation = Self.nameRule.violation(by: name) { throw .invalid(field: "device.name", "device.name \(violation)") }
-        if let violation = Self.platformRule.violation(by: platform) { throw .invalid(field: "device.platform", "device.platform \(violation)") }
+        if let violation = Self.nameRule.violation(by: name) {
+            throw .invalid(field: "device.name", "device.name \(violation)")
+        }
+        if let violation = Self.platformRule.violation(by: platform) {
+            throw .invalid(field: "device.platform", "device.platform \(violation)")
+        }
     }
 }

@@ -1,5 +1,6 @@
 // What a client is told when a request is refused: {"error": {"code", "message", "field", "requestId"}} (the field only
-// where one is at fault) with the HTTP status that google.rpc.Code prescribes. Nothing internal is told: INTERNAL always has the same text.
+// where one is at fault) with the HTTP status that google.rpc.Code prescribes. Nothing internal is told: INTERNAL always
+// has the same text.
 import Foundation
 import GRPCCore
 import HTTPTypes

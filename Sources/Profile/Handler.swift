@@ -152,9 +152,12 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
         guard [0, AvatarPicture.largeSide, AvatarPicture.smallSide].contains(Int(request.size)) else {
             throw ProfileError.invalid("size must be \(AvatarPicture.largeSide) or \(AvatarPicture.smallSide)")
         }
-        guard let hash = AvatarPicture.hash(request.hash),
-            let image = try await store.avatar(hash, isSmall: request.size == AvatarPicture.smallSide)
-        else { throw ProfileError.noSuchAvatar }
+        guard let hash = AvatarPicture.hash(request.hash) else {
+            throw ProfileError.invalid("hash must be 64 hexadecimal digits in lower case")
+        }
+        guard let image = try await store.avatar(hash, isSmall: request.size == AvatarPicture.smallSide) else {
+            throw ProfileError.noSuchAvatar
+        }
         return .with {
             $0.contentType = AvatarPicture.contentType
             $0.image = image

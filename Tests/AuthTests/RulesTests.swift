@@ -35,7 +35,9 @@ import Testing
         #expect(throws: AuthError.self) { try EmailAddress(text) }
     }
 
-    @Test(arguments: ["password", "PassWord", "12345678", "qwertyuiop", "iloveyou", "ada_lovelace", "ADA_lovelace", "ada@example.org"])
+    @Test(arguments: [
+        "password", "PassWord", "12345678", "qwertyuiop", "iloveyou", "ada_lovelace", "ADA_lovelace", "ada@example.org",
+    ])
     func chosen_password__is_none_that_everyone_tries_first(_ text: String) {
         #expect(throws: AuthError.self) {
             try Password(choosing: text, known: ["ada_lovelace", "ada@example.org"])

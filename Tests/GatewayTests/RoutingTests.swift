@@ -113,10 +113,13 @@ import Testing
         #expect(boxes[1].take().map(\.answeredClientID) == ["m1", "m1"])
     }
 
-    @Test func hints__go_where_the_user_is_and_lost_ones_everywhere() {
+    @Test func hints__go_where_the_user_is_and_changes_and_lost_ones_everywhere() {
         router.hint(user: 2, seq: 4)
         router.hint(user: 3, seq: 4)
-        #expect(boxes.map { $0.take().count } == [1, 0])
+        let taken = boxes.map { $0.take() }
+        #expect(taken.map { $0.compactMap(\.hintedSeq) } == [[4], []])
+        // Whoever writes to the two may be on any reactor.
+        #expect(taken.map { $0.compactMap(\.changedUser) } == [[2, 3], [2, 3]])
         router.hintsLost()
         #expect(boxes.map { $0.take().count } == [1, 1])
     }
@@ -170,5 +173,11 @@ extension Delivery {
 
     fileprivate var answeredClientID: String? {
         if case .answer(_, let clientID, _) = self { clientID } else { nil }
+    }
+}
+
+extension Delivery {
+    fileprivate var changedUser: Int64? {
+        if case .changed(let user) = self { user } else { nil }
     }
 }
