@@ -74,7 +74,8 @@ private struct Node {
             schema: "auth", postgres: database.client,
             consumers: [friendshipErasure, profileErasure, inboxErasure], logger: Logger(label: "ringway.outbox"))
         let gateway = try await startGateway(client)
-        let friendship = FriendshipHandler(postgres: database.client, settings: settings.friendship)
+        let friendship = FriendshipHandler(
+            postgres: database.client, settings: settings.friendship, mayAdd: Self.consent(client))
         let relations = Relations(client: client)
         let mill = PictureMill(threads: settings.pictureThreads, queueLimit: settings.pictureQueue)
         let services: [any RegistrableRPCService] = [
@@ -165,6 +166,21 @@ private struct Node {
             logger.info("the certificate was read again")
         } catch {
             logger.error("the certificate stays as it was: \(error)")
+        }
+    }
+
+    /// May this user ask that one for friendship? Asked of Profile, which keeps the settings.
+    private static func consent<Transport: ClientTransport>(
+        _ client: GRPCClient<Transport>
+    ) -> FriendshipHandler.Consent {
+        let privacy = Ringway_V1_SettingsService.Client(wrapping: client)
+        return { viewer, owner in
+            let question = Ringway_V1_CheckAudienceRequest.with {
+                $0.viewerID = viewer
+                $0.field = .add
+                $0.ownerIds = [owner]
+            }
+            return try await privacy.checkAudience(question).allowedIds == [owner]
         }
     }
 

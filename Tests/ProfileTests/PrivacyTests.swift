@@ -124,7 +124,10 @@ import Testing
                 """)
             try await house.database.client.query("ANALYZE profile.profiles")
             for (query, index) in [
-                ("EXPLAIN SELECT user_id FROM profile.profiles WHERE lower(nickname) LIKE '%abcdef%'", "profiles_nickname_trigrams"),
+                (
+                    "EXPLAIN SELECT user_id FROM profile.profiles WHERE lower(nickname) LIKE '%abcdef%'",
+                    "profiles_nickname_trigrams"
+                ),
                 (
                     "EXPLAIN SELECT user_id FROM profile.profiles WHERE username ~>=~ 'user77' AND username ~<~ 'user78'"
                         + " ORDER BY username USING ~<~ LIMIT 20", "profiles_username_prefix"
