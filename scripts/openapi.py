@@ -52,6 +52,37 @@ REFUSALS = {
 }
 
 
+BYTES = {"type": "string", "contentEncoding": "binary"}
+
+
+def pictures(schemas, refusals):
+    """The routes whose bodies are pictures, which the contract's messages do not describe."""
+    profile = {"application/json": {"schema": schemas.reference(".ringway.v1.Profile")}}
+    return {
+        "/v1/profiles/me/avatar": {"put": {
+            "operationId": "SetMyAvatar", "tags": ["Profile"], "summary": "Sets the caller's avatar",
+            "description": "The picture as its Content-Type says, at most 2 MiB. It is decoded, cut to a square and kept "
+            "without its metadata.",
+            "requestBody": {"required": True, "content": {
+                kind: {"schema": BYTES} for kind in ("image/png", "image/jpeg", "image/webp")}},
+            "responses": {"200": {"description": "The profile.", "content": profile}} | refusals,
+        }},
+        "/v1/avatars/{hash}": {"get": {
+            "operationId": "GetAvatar", "tags": ["Profile"], "summary": "A picture by its hash", "security": [],
+            "description": "Never changes under its hash. 304 for who has it already.",
+            "parameters": [
+                {"name": "hash", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}},
+                {"name": "size", "in": "query", "description": "Pixels a side: 512, also without it, or 128.",
+                 "schema": {"type": "integer", "enum": [512, 128]}},
+            ],
+            "responses": {
+                "200": {"description": "The picture.", "content": {"image/webp": {"schema": BYTES}}},
+                "304": {"description": "Not modified."},
+            } | refusals,
+        }},
+    }
+
+
 class Contract:
     """Messages, enums and methods of the .proto files by full name, with their comments."""
 
@@ -139,6 +170,10 @@ class Schemas:
         return schema
 
 
+def references():
+    return {status: {"$ref": f"#/components/responses/{status}"} for status in REFUSALS}
+
+
 def operation(route, contract, schemas):
     request = "." + route["request"]
     fields = {field.json_name: field for field in contract.messages[request].field}
@@ -152,8 +187,7 @@ def operation(route, contract, schemas):
         "tags": [route["rpc"].split("/")[0].removeprefix("ringway.v1.").removesuffix("Service")],
         "summary": comment.split(". ")[0].rstrip("."),
         "description": comment,
-        "responses": {"200": {"description": "Done.", "content": answer}}
-        | {status: {"$ref": f"#/components/responses/{status}"} for status in REFUSALS},
+        "responses": {"200": {"description": "Done.", "content": answer}} | references(),
     }
     if parameters:
         made["parameters"] = parameters
@@ -184,6 +218,8 @@ def document(routes, contract):
     paths = {}
     for route in routes:
         paths.setdefault(route["path"], {})[route["method"].lower()] = operation(route, contract, schemas)
+    for path, operations in pictures(schemas, references()).items():
+        paths.setdefault(path, {}).update(operations)
     error = {
         "type": "object", "required": ["error"],
         "properties": {"error": {

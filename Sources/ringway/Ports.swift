@@ -1,4 +1,5 @@
-// Whether the ports are free, asked before anything is started, so that one line says which is not.
+// Whether the ports are free, asked before anything is started, so that one line says which is not. A port may stay taken
+// for a moment after its owner was killed, because the kernel ends an io_uring in the background: it is asked again.
 
 #if canImport(Glibc)
 import Glibc
@@ -10,10 +11,16 @@ enum Ports {
             (settings.wsPort, "ws-port"), (settings.httpPort, "http-port"), (settings.grpcPort, "grpc-port"),
             (settings.opsPort, "ops-port"),
         ]
-        for (port, name) in ports where isTaken(settings.address, port) {
-            throw complaint(port, name)
+        let deadline = ContinuousClock.now + patience
+        for (port, name) in ports {
+            while isTaken(settings.address, port) {
+                guard ContinuousClock.now < deadline else { throw complaint(port, name) }
+                usleep(20_000)
+            }
         }
     }
+
+    private static let patience: Duration = .seconds(2)
 
     static func complaint(_ port: Int, _ name: String) -> Complaint {
         Complaint(line: "port \(port) is in use; stop who listens there or choose another with --\(name)")
