@@ -15,7 +15,8 @@ enum {
     GW_HEAD_BYTES = 64,                    // a struct gw_buf, and the alignment of what follows
     GW_PAGE_BYTES = 4096,
     GW_COLD_BYTES_MIN = 64 * 1024,         // buffers above this give their pages back,
-    GW_WARM_MAX = 2,                       // but for this many a class
+    GW_WARM_MIN = 2,                       // but for this many a class,
+    GW_WARM_SHARE = 2,                     // and for one part in so many of the pool: a page costs more to get than to use
 };
 static_assert(sizeof(struct gw_buf) <= GW_HEAD_BYTES, "a buffer's struct fits before its bytes");
 
@@ -33,6 +34,7 @@ struct gw_class {
 
 struct gw_pool {
     struct gw_pool_small small;
+    uint64_t warm_bytes;          // of free buffers that could give pages back and have not
     uint32_t buffer_bytes_max;
     uint32_t class_count;
     struct gw_class classes[GW_CLASSES_MAX];
@@ -108,12 +110,24 @@ static struct gw_buf **warm_list(struct gw_pool *pool, uint32_t index) {
     return index == 0 ? &pool->small.free : &pool->classes[index].warm;
 }
 
+static void count_warm(struct gw_pool *pool, struct gw_class *class, int change) {
+    if (class->capacity > GW_COLD_BYTES_MIN) {
+        class->warm_count += (uint32_t)change;
+        pool->warm_bytes += (uint64_t)(change * (int64_t)class->capacity);
+    }
+}
+
+static int is_warm_enough(const struct gw_pool *pool, const struct gw_class *class) {
+    return class->capacity > GW_COLD_BYTES_MIN && class->warm_count >= GW_WARM_MIN
+        && pool->warm_bytes + class->capacity > pool->small.bytes_max / GW_WARM_SHARE;
+}
+
 static struct gw_buf *buf_take(struct gw_pool *pool, uint32_t index) {
     struct gw_class *class = &pool->classes[index];
     struct gw_buf **warm = warm_list(pool, index), *buf = *warm;
     if (buf != NULL) {
         *warm = buf->next;
-        class->warm_count -= class->capacity > GW_COLD_BYTES_MIN;
+        count_warm(pool, class, -1);
     } else if ((buf = class->cold) != NULL) {
         class->cold = buf->next;
     } else if (class->fresh < class->count_max) {
@@ -154,7 +168,7 @@ void gw_buf_release(struct gw_pool *pool, struct gw_buf *buf) {
     }
     struct gw_class *class = &pool->classes[buf->size_class];
     pool->small.held_bytes -= class->capacity;
-    if (class->capacity > GW_COLD_BYTES_MIN && class->warm_count >= GW_WARM_MAX) {
+    if (is_warm_enough(pool, class)) {
         madvise(buf->data, buf->capacity, MADV_DONTNEED);
         buf->next = class->cold;
         class->cold = buf;
@@ -162,7 +176,7 @@ void gw_buf_release(struct gw_pool *pool, struct gw_buf *buf) {
         struct gw_buf **warm = warm_list(pool, buf->size_class);
         buf->next = *warm;
         *warm = buf;
-        class->warm_count += class->capacity > GW_COLD_BYTES_MIN;
+        count_warm(pool, class, 1);
     }
     ASAN_POISON_MEMORY_REGION(buf->data, buf->capacity);
 }

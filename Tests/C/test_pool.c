@@ -137,9 +137,9 @@ static size_t resident_pages(const struct gw_buf *buf) {
     return count;
 }
 
-static void pool__gives_the_pages_of_large_buffers_back_but_for_two(void) {
+static void check_warm_of_five(uint64_t bytes_max, int warm) {
     enum { BUFFERS = 5 };
-    struct gw_pool *pool = pool_of(4 * MIB, 512 * KIB);
+    struct gw_pool *pool = pool_of(bytes_max, 512 * KIB);
     struct gw_buf *held[BUFFERS];
     for (int index = 0; index < BUFFERS; index++) {
         held[index] = gw_buf_acquire(pool, 512 * KIB);
@@ -150,12 +150,12 @@ static void pool__gives_the_pages_of_large_buffers_back_but_for_two(void) {
         gw_buf_release(pool, held[index]);
     }
     for (int index = 0; index < BUFFERS; index++) {
-        CHECK(resident_pages(held[index]) == (index < 2 ? 128 : 0));
+        CHECK(resident_pages(held[index]) == (index < warm ? 128 : 0));
     }
     // The warm ones are lent first, the cold ones still work.
     for (int index = 0; index < BUFFERS; index++) {
         struct gw_buf *buf = gw_buf_acquire(pool, 512 * KIB);
-        CHECK((buf == held[0] || buf == held[1]) == (index < 2));
+        CHECK((resident_pages(buf) == 128) == (index < warm));
         memset(buf->data, 2, buf->capacity);
         CHECK(resident_pages(buf) == 128);
     }
@@ -163,6 +163,13 @@ static void pool__gives_the_pages_of_large_buffers_back_but_for_two(void) {
         gw_buf_release(pool, held[index]);
     }
     gw_pool_destroy(pool);
+}
+
+static void pool__gives_the_pages_of_large_buffers_back_but_for_two(void) { check_warm_of_five(2560 * KIB, 2); }
+
+static void pool__keeps_half_of_its_bytes_warm(void) {
+    check_warm_of_five(3 * MIB, 3);
+    check_warm_of_five(5 * MIB, 5);
 }
 
 static void pool__survives_random_traffic(void) {
@@ -204,6 +211,7 @@ int main(void) {
     RUN(pool__keeps_a_buffer_until_its_last_holder_releases);
     RUN(pool__lends_a_freed_buffer_again_to_its_own_class_only);
     RUN(pool__gives_the_pages_of_large_buffers_back_but_for_two);
+    RUN(pool__keeps_half_of_its_bytes_warm);
     RUN(pool__survives_random_traffic);
     return 0;
 }

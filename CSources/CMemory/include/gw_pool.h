@@ -4,7 +4,8 @@
 // Invariants: sum of (capacity of buffers held) = pool->held_bytes <= pool->bytes_max; a buffer is on its
 // class's free list or has count >= 1, never both; memory is reserved with mmap at init and committed by the
 // first touch, so an idle pool costs address space only. A freed buffer of a class above 64 KiB gives its
-// pages back (MADV_DONTNEED) unless its class holds fewer than two warm ones.
+// pages back (MADV_DONTNEED) unless its class holds fewer than two warm ones, or all such together less than a
+// half of bytes_max: that much of what was ever in use stays with the process.
 // No malloc after init. An empty class is NULL, which callers turn into back-pressure.
 #ifndef GW_POOL_H
 #define GW_POOL_H
