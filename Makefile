@@ -72,12 +72,12 @@ bench:
 	@scripts/setup.sh --tests
 	@bench/run.sh
 
-bench-gate:
+bench-gate: build
 	@scripts/setup.sh --tests
 	@bench/gate.py
 	@bench/gate.py --self-test
 
-bench-accept:
+bench-accept: build
 	@scripts/setup.sh --tests
 	@bench/gate.py --accept
 

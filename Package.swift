@@ -108,15 +108,22 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ] + grpc),
 
+        // The Swift loop beside its clients, for the regression gate.
+        .target(name: "BenchClient", path: "bench/client"),
+        .executableTarget(
+            name: "lockstep-swift",
+            dependencies: ["BenchClient", "Reactor", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "bench/lockstep-swift"),
+
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport", logging]),
-        .testTarget(name: "ReactorTests", dependencies: ["Reactor"]),
+        .testTarget(name: "ReactorTests", dependencies: ["Reactor", "TestSupport"]),
         .testTarget(name: "ServiceKitTests", dependencies: ["ServiceKit"]),
         .testTarget(name: "AuthTests", dependencies: ["Auth", "Friendship", "Inbox", "Outbox", "Profile", "TestSupport"]),
         .testTarget(name: "OutboxTests", dependencies: ["Outbox", "TestSupport", logging]),
         .testTarget(name: "ProfileTests", dependencies: ["CImage", "Profile", "TestSupport"]),
         .testTarget(name: "FriendshipTests", dependencies: ["Friendship", "TestSupport"]),
         .testTarget(name: "InboxTests", dependencies: ["Inbox", "TestSupport"]),
-        .testTarget(name: "GatewayTests", dependencies: ["Gateway"]),
+        .testTarget(name: "GatewayTests", dependencies: ["Gateway", "TestSupport"]),
         .testTarget(name: "RingwayClientTests", dependencies: ["RingwayClient"]),
         .testTarget(
             name: "HTTPAPITests",

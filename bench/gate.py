@@ -19,6 +19,7 @@ import tempfile
 
 from servers import BIN, ROOT, Server
 
+LOOP = os.path.join(ROOT, ".build", "release", "lockstep-swift")
 THRESHOLDS = os.path.join(ROOT, "bench", "thresholds", "core.json")
 ALLOCATORS = {"malloc", "calloc", "realloc", "memalign", "posix_memalign", "aligned_alloc", "mmap"}
 HELD = 10000
@@ -55,19 +56,24 @@ def allocations_in(profile):
     return calls
 
 
-def counted(function, *command):
-    """Instructions and allocations a message inside one function of a driver."""
+def profiled(functions, *command):
+    """Instructions, allocations and messages inside a function of a driver, less those it calls that are named too."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "profile")
-        text = output("valgrind", "--tool=callgrind", f"--toggle-collect={function}", f"--callgrind-out-file={path}",
-                      *command)
+        text = output("valgrind", "--tool=callgrind", *(f"--toggle-collect={function}" for function in functions),
+                      f"--callgrind-out-file={path}", *command)
         with open(path, encoding="utf-8") as file:
             profile = file.read()
     instructions = int(re.search(r"^(?:summary|totals): (\d+)", profile, re.M)[1])
-    messages = messages_of(text)
     if instructions == 0:
-        sys.exit(f"gate: {function} was not seen by callgrind")
-    return instructions / messages, allocations_in(profile) / messages
+        sys.exit(f"gate: {functions[0]} was not seen by callgrind")
+    return instructions, allocations_in(profile), messages_of(text)
+
+
+def counted(function, *command):
+    """Instructions and allocations a message inside one function of a driver."""
+    instructions, allocations, messages = profiled([function], *command)
+    return instructions / messages, allocations / messages
 
 
 def codec_figures(binary="codec"):
@@ -94,6 +100,25 @@ def core_figures():
         figures[f"{name}: heap allocations a message"] = allocations
         text = output(*command)
         figures[f"{name}: system calls a message"] = int(re.search(r"syscalls (\d+)", text)[1]) / messages_of(text)
+    return figures
+
+
+def loop_figures():
+    """The core under the Swift loop of `ringway echo`. What comes before and after the rounds is in two runs alike."""
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        # Swift writes DWARF 5, which valgrind can't read.
+        binary = os.path.join(folder, "lockstep-swift")
+        output("objcopy", "--strip-debug", LOOP, binary)
+        for size, depth, rounds in ((16, 1, 100), (16, 16, 50), (16384, 1, 20)):
+            name = f"loop {size} B, {depth} in flight"
+            command = [binary, "--depth", str(depth), "--size", str(size), "--rounds"]
+            few, many = (profiled(["*8measured*", "lockstep_clients_*"], *command, str(rounds * times)) for times in (1, 2))
+            messages = many[2] - few[2]
+            figures[f"{name}: user instructions a message"] = (many[0] - few[0]) / messages
+            figures[f"{name}: heap allocations a message"] = (many[1] - few[1]) / messages
+            text = output(*command, str(rounds))
+            figures[f"{name}: system calls a message"] = int(re.search(r"syscalls (\d+)", text)[1]) / messages_of(text)
     return figures
 
 
@@ -183,14 +208,14 @@ def self_test():
 
 
 def main():
-    parser = argparse.ArgumentParser(description="The regression gate of the C core.")
+    parser = argparse.ArgumentParser(description="The regression gate of the core and its loop.")
     parser.add_argument("--accept", action="store_true")
     parser.add_argument("--self-test", action="store_true")
     arguments = parser.parse_args()
     output("make", "-s", "-C", "bench", "all")
     if arguments.self_test:
         return self_test()
-    figures = {**codec_figures(), **core_figures(), **idle_figures(), **wall_clock_figures()}
+    figures = {**codec_figures(), **core_figures(), **loop_figures(), **idle_figures(), **wall_clock_figures()}
     if arguments.accept:
         os.makedirs(os.path.dirname(THRESHOLDS), exist_ok=True)
         with open(THRESHOLDS, "w", encoding="utf-8") as file:

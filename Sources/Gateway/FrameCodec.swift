@@ -84,18 +84,3 @@ extension [UInt8] {
         append(UInt8(truncatingIfNeeded: rest))
     }
 }
-
-/// Encodes an event at most once a format, however many sockets it goes to.
-struct EncodedEvent {
-    let event: LogEvent
-    private var encodings: [[UInt8]?] = [nil, nil]
-
-    init(_ event: LogEvent) {
-        self.event = event
-    }
-
-    mutating func bytes(_ format: FrameFormat) -> [UInt8]? {
-        if encodings[format.rawValue] == nil { encodings[format.rawValue] = format.encode(event) }
-        return encodings[format.rawValue]
-    }
-}

@@ -34,28 +34,31 @@ extension SessionHost {
 
     private func fanOut(_ event: LogEvent, to user: Int64, except: SessionID?) {
         guard let connections = users[user]?.connections else { return }
-        var encoded = EncodedEvent(event)
+        let passedOver = except?.reactor == reactor.index ? 1 : 0
+        var outgoing = outgoing(event, sockets: connections.count - passedOver)
         for connection in connections {
             if let except, except.reactor == reactor.index, except.connection == connection { continue }
             if sessions[connection]?.takesNow(event.seq) == true {
-                send(&encoded, to: connection)
+                send(&outgoing, to: connection)
             } else {
                 pull(connection)
             }
         }
     }
 
-    private func send(_ encoded: inout EncodedEvent, to connection: ConnectionID) {
+    private func outgoing(_ event: LogEvent, sockets: Int) -> OutgoingEvent {
+        OutgoingEvent(event, sockets: sockets, on: reactor, deflate: environment.settings.deflate)
+    }
+
+    private func send(_ outgoing: inout OutgoingEvent, to connection: ConnectionID) {
         guard let format = sessions[connection]?.format else { return }
-        guard let bytes = encoded.bytes(format) else {
-            environment.logger.error("an event of the log can't be read", metadata: ["seq": "\(encoded.event.seq)"])
-            close(connection, .unavailable)
-            return
-        }
-        switch bytes.withUnsafeBytes({ reactor.send($0, as: format.messageKind, to: connection) }) {
-        case .queued: sessions[connection]?.queued(encoded.event.seq)
+        switch outgoing.send(to: connection, in: format) {
+        case .queued: sessions[connection]?.queued(outgoing.event.seq)
         case .full: sessions[connection]?.queueIsFull()
         case .gone: break
+        case nil:
+            environment.logger.error("an event of the log can't be read", metadata: ["seq": "\(outgoing.event.seq)"])
+            close(connection, .unavailable)
         }
     }
 
@@ -86,8 +89,8 @@ extension SessionHost {
                 // The log no longer goes back that far: say so, then go on.
                 tell(connection, .gap(.with { $0.from = session.delivered + 1; $0.to = event.seq - 1 }))
             }
-            var encoded = EncodedEvent(event)
-            send(&encoded, to: connection)
+            var outgoing = outgoing(event, sockets: 1)
+            send(&outgoing, to: connection)
             if event.revokes(session.device) { close(connection, .deviceRevoked) }
         }
     }

@@ -84,6 +84,13 @@ public struct Event: ~Copyable {
         UnsafeRawBufferPointer(start: event.pointee.data, count: Int(event.pointee.length))
     }
 
+    /// message: queues it to its own connection, as it came. The core's result.
+    @inline(__always)
+    func sendBack() -> Int32 {
+        let message = event.pointee
+        return gw_conn_send(reactor, message.conn, gw_opcode(UInt32(message.opcode)), message.data, message.length)
+    }
+
     /// A copy that may live for ever.
     public func copyPayload() -> [UInt8] {
         [UInt8](payload)

@@ -1,6 +1,7 @@
 // The Swift jobs of one reactor. Jobs enqueued on the reactor's own thread go to a list that needs no lock; jobs from
 // elsewhere go to a locked one that is taken whole, once a turn. Neither has a bound, because `enqueue` must never
 // block: a running job enqueues on its own thread. What bounds them is that each belongs to a bounded operation.
+// A turn without jobs costs two loads.
 import CGateway
 import Synchronization
 
@@ -10,10 +11,26 @@ final class JobQueue: Sendable {
         var reactor: OpaquePointer?
     }
 
-    /// Only the reactor's thread touches these.
-    private nonisolated(unsafe) var local: [UnownedJob] = []
-    private nonisolated(unsafe) var running: [UnownedJob] = []
+    private struct Own {
+        var waiting: [UnownedJob] = []
+        var running: [UnownedJob] = []
+    }
+
+    /// Only the reactor's thread touches these; behind a pointer, so that nothing checks that at run time.
+    private nonisolated(unsafe) let own: UnsafeMutablePointer<Own>
     private let remote = Mutex(Remote())
+    /// Set with each remote job, before the wake that makes the next turn see it.
+    private let remoteWaits = Atomic(false)
+
+    init() {
+        own = .allocate(capacity: 1)
+        own.initialize(to: Own())
+    }
+
+    deinit {
+        own.deinitialize(count: 1)
+        own.deallocate()
+    }
 
     func open(_ reactor: OpaquePointer) {
         let pointer = UInt(bitPattern: reactor)
@@ -25,14 +42,15 @@ final class JobQueue: Sendable {
         remote.withLock { $0.reactor = nil }
     }
 
-    var hasLocal: Bool { !local.isEmpty }
+    var hasLocal: Bool { !own.pointee.waiting.isEmpty }
 
     func add(_ job: UnownedJob, local isLocal: Bool) {
         if isLocal {
-            local.append(job)
+            own.pointee.waiting.append(job)
         } else {
             remote.withLock {
                 $0.jobs.append(job)
+                remoteWaits.store(true, ordering: .releasing)
                 if let reactor = $0.reactor { gw_reactor_wake(reactor) }
             }
         }
@@ -46,16 +64,20 @@ final class JobQueue: Sendable {
 
     /// Runs what is there now; what these jobs enqueue is for the next turn, so that sockets are not starved.
     func run(on reactor: Reactor) {
-        swap(&running, &local)
+        if hasLocal || remoteWaits.load(ordering: .acquiring) { runAll(on: reactor) }
+    }
+
+    private func runAll(on reactor: Reactor) {
+        swap(&own.pointee.running, &own.pointee.waiting)
         remote.withLock {
-            guard !$0.jobs.isEmpty else { return }
-            running.append(contentsOf: $0.jobs)
+            own.pointee.running.append(contentsOf: $0.jobs)
             $0.jobs.removeAll(keepingCapacity: true)
+            remoteWaits.store(false, ordering: .relaxed)
         }
-        for job in running {
+        for job in own.pointee.running {
             job.runSynchronously(
                 isolatedTo: reactor.asUnownedSerialExecutor(), taskExecutor: reactor.asUnownedTaskExecutor())
         }
-        running.removeAll(keepingCapacity: true)
+        own.pointee.running.removeAll(keepingCapacity: true)
     }
 }

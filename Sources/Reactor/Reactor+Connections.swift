@@ -14,19 +14,18 @@ public enum SendOutcome: Sendable {
 extension Reactor {
     @inline(__always)
     public func send(_ bytes: UnsafeRawBufferPointer, as kind: MessageKind, to connection: ConnectionID) -> SendOutcome {
-        let opcode = kind == .text ? GW_TEXT : GW_BINARY
         let data = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        return outcome(gw_conn_send(raw, connection.raw, opcode, data, UInt64(bytes.count)))
+        return outcome(gw_conn_send(raw, connection.raw, kind == .text ? GW_TEXT : GW_BINARY, data, UInt64(bytes.count)))
     }
 
     /// Echoes an event's payload.
     @inline(__always)
     public func sendBack(_ event: borrowing Event) -> SendOutcome {
-        send(event.payload, as: event.messageKind, to: event.connection)
+        outcome(event.sendBack())
     }
 
     @inline(__always)
-    private func outcome(_ result: Int32) -> SendOutcome {
+    func outcome(_ result: Int32) -> SendOutcome {
         switch result {
         case 0: .queued
         case Int32(GW_EFULL.rawValue), Int32(GW_ENOBUFS.rawValue): .full

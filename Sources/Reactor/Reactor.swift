@@ -1,9 +1,9 @@
 // One gateway thread: the C reactor, the Swift jobs pinned to it, and the loop that turns both.
 //
 // Not here: what an event means. A `ReactorHandler` drains each batch.
-// Thread: a reactor starts its own thread, which makes, turns and ends the C reactor. `enqueue`, `wake` and `stop`
-// may be called from anywhere; everything marked "on the reactor" only from the handler or from a job that runs
-// here.
+// Thread: a reactor starts its own thread, or is lent one, which makes, turns and ends the C reactor. `enqueue`, `wake`
+// and `stop` may be called from anywhere; everything marked "on the reactor" only from the handler or from a job that
+// runs here.
 import CGateway
 import Synchronization
 
@@ -65,6 +65,21 @@ public final class Reactor: TaskExecutor, SerialExecutor, Sendable {
         for await result in opened { outcome = result }
         let bound = try outcome!.get()
         return (reactor, bound, Task { for await _ in ended {} })
+    }
+
+    /// Listens and turns on the calling thread until `stop`: for who has a thread to give. `opened` is told the port.
+    public static func run<Handler: ReactorHandler>(
+        settings: ReactorSettings, address: String, port: UInt16, handler: Handler, opened: (Reactor, UInt16) -> Void
+    ) throws(GatewayError) {
+        let reactor = Reactor(index: 0)
+        var failure: GatewayError?
+        reactor.run(settings: settings, address: address, port: port, joining: false, handler: handler) {
+            switch $0 {
+            case .success(let port): opened(reactor, port)
+            case .failure(let error): failure = error
+            }
+        }
+        if let failure { throw failure }
     }
 
     private init(index: Int) {

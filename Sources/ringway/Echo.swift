@@ -87,17 +87,3 @@ extension CertificateFiles {
         self.init(certificate: certificate, key: key)
     }
 }
-
-private final class EchoHandler: ReactorHandler {
-    func started(on reactor: Reactor) {}
-
-    func drain(_ batch: borrowing EventBatch, on reactor: Reactor) {
-        batch.forEach { event in
-            // The core holds back a connection's further messages while its queue is above half, so an echo is
-            // refused only by a peer that is gone.
-            if event.kind == .message { _ = reactor.sendBack(event) }
-        }
-    }
-
-    func turned(on reactor: Reactor) {}
-}

@@ -82,14 +82,6 @@ import Testing
         #expect(FrameFormat.json.encode(entry) == nil)
     }
 
-    @Test func encoded_event__is_the_same_in_each_format_as_encoding_it() {
-        let entry = LogEvent(seq: 9, at: Date(timeIntervalSince1970: 1_800_000_000), payload: [])
-        var encoded = EncodedEvent(entry)
-        for format in FrameFormat.allCases + FrameFormat.allCases {
-            #expect(encoded.bytes(format) == format.encode(entry))
-        }
-    }
-
     // MARK: Frames of a client
 
     @Test func json_frames_of_the_document__are_read() {

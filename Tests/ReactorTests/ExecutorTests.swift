@@ -1,6 +1,7 @@
 // Swift jobs on a reactor's thread: where they run, that all of them do, and what they do not stop.
 import Foundation
 import Reactor
+import TestSupport
 import Testing
 
 extension ReactorTests {

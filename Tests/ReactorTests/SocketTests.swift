@@ -1,5 +1,6 @@
 // From a socket through the core to a handler and back, and how a reactor starts and ends.
 import Reactor
+import TestSupport
 import Testing
 
 extension ReactorTests {

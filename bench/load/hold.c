@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../client.h"
+#include "client.h"
 #include "load.h"
 
 // A held connection is idle: anything that may be read but TLS session tickets is its end.

@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../client.h"
+#include "client.h"
 #include "load.h"
 #include "tls.h"
 

@@ -14,7 +14,7 @@
 // --raw speaks bare TCP with as many bytes a message as a masked frame has.
 #include <string.h>
 
-#include "../client.h"
+#include "client.h"
 #include "../options.h"
 #include "load.h"
 

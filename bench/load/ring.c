@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "../client.h"
+#include "client.h"
 
 enum { BUFFERS = 1024, BUFFER_BYTES = 64 * 1024, SUBMISSIONS = 4096, COMPLETIONS = 65536, GROUP = 0 };
 

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../client.h"
+#include "client.h"
 #include "load.h"
 #include "ring.h"
 #include "tls.h"

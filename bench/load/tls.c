@@ -5,7 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "../client.h"
+#include "client.h"
 
 static _Noreturn void fail(const char *what) {
     const unsigned long error = ERR_get_error();

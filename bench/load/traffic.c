@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../client.h"
+#include "client.h"
 #include "load.h"
 #include "ring.h"
 #include "tls.h"

@@ -4,18 +4,23 @@
 // Thread: the test's own. The reactor has one for itself, so blocking here does not hold it up.
 import Glibc
 
-struct PeerError: Error, CustomStringConvertible {
-    let description: String
+public struct PeerError: Error, CustomStringConvertible {
+    public let description: String
 }
 
-final class WebSocketPeer {
-    struct Frame: Equatable {
-        let opcode: UInt8
-        let payload: [UInt8]
+public final class WebSocketPeer {
+    public struct Frame: Equatable, Sendable {
+        public let opcode: UInt8
+        public let payload: [UInt8]
 
-        var text: String { String(decoding: payload, as: UTF8.self) }
+        public init(opcode: UInt8, payload: [UInt8]) {
+            self.opcode = opcode
+            self.payload = payload
+        }
+
+        public var text: String { String(decoding: payload, as: UTF8.self) }
         /// Of a close frame.
-        var closeCode: UInt16? {
+        public var closeCode: UInt16? {
             opcode == 8 && payload.count >= 2 ? UInt16(payload[0]) << 8 | UInt16(payload[1]) : nil
         }
     }
@@ -23,7 +28,7 @@ final class WebSocketPeer {
     private let socket: Int32
 
     /// Connects, and shakes hands unless told not to.
-    init(port: UInt16, headers: [String] = []) throws {
+    public init(port: UInt16, headers: [String] = []) throws {
         socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var patience = timeval(tv_sec: 5, tv_usec: 0)
         setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
@@ -61,11 +66,11 @@ final class WebSocketPeer {
         }
     }
 
-    func send(_ text: String) throws {
+    public func send(_ text: String) throws {
         try send(Array(text.utf8), opcode: 1)
     }
 
-    func send(_ payload: [UInt8], opcode: UInt8) throws {
+    public func send(_ payload: [UInt8], opcode: UInt8) throws {
         let mask: [UInt8] = [0x11, 0xa2, 0x33, 0xc4]
         var frame: [UInt8] = [0x80 | opcode]
         switch payload.count {
@@ -79,7 +84,7 @@ final class WebSocketPeer {
     }
 
     /// The next frame; a server's are never masked, and this one never fragments.
-    func receive() throws -> Frame {
+    public func receive() throws -> Frame {
         let head = try read(2)
         guard head[0] & 0x80 != 0, head[1] & 0x80 == 0 else { throw PeerError(description: "frame \(head)") }
         var length = Int(head[1])
@@ -88,7 +93,7 @@ final class WebSocketPeer {
     }
 
     /// Whether the connection has ended, once what is still on its way has been read.
-    func hasEnded() -> Bool {
+    public func hasEnded() -> Bool {
         while (try? read(1)) != nil {}
         return errno != EAGAIN
     }
