@@ -176,23 +176,13 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
         }
     }
 
-    // MARK: For services: the user comes from the request, because no user calls these
-
-    public func filterFriends(
-        request: Ringway_V1_FilterFriendsRequest, context: ServerContext
-    ) async throws -> Ringway_V1_FilterFriendsResponse {
-        guard request.peerIds.count <= filterLimit else {
-            throw FriendshipError.invalid("peer_ids must be at most \(filterLimit)")
-        }
-        let friends = try await store.friends(of: request.userID, among: request.peerIds)
-        return .with { $0.friendIds = friends }
-    }
+    // MARK: For services: the user comes from the request, because no user calls this
 
     public func getRelations(
         request: Ringway_V1_GetRelationsRequest, context: ServerContext
     ) async throws -> Ringway_V1_GetRelationsResponse {
-        guard request.ownerIds.count <= filterLimit else {
-            throw FriendshipError.invalid("owner_ids must be at most \(filterLimit)")
+        guard request.ownerIds.count <= relationsLimit else {
+            throw FriendshipError.invalid("owner_ids must be at most \(relationsLimit)")
         }
         let relations = try await store.relations(of: request.viewerID, to: request.ownerIds)
         return .with { $0.relations = relations }

@@ -28,13 +28,6 @@ enum Queries {
         """
     }
 
-    static func friends(of user: Int64, among peers: [Int64]) -> PostgresQuery {
-        """
-        SELECT friend_id FROM friendship.friends
-        WHERE user_id = \(user) AND friend_id = ANY(\(peers)) ORDER BY friend_id
-        """
-    }
-
     static func blocks(of user: Int64, on page: Page) -> PostgresQuery {
         """
         SELECT peer_id, since FROM friendship.blocks

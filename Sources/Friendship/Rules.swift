@@ -130,4 +130,4 @@ struct Page: Equatable {
 }
 
 /// More would make one query do too much at a time.
-let filterLimit = 1000
+let relationsLimit = 1000

@@ -41,11 +41,6 @@ struct FriendshipStore: Sendable {
         try await versioned(of: user, Queries.groups(of: user), Self.group)
     }
 
-    /// Those of `peers` that are friends of `user`, in the order of their ids.
-    func friends(of user: Int64, among peers: [Int64]) async throws -> [Int64] {
-        try await postgres.query(Queries.friends(of: user, among: peers)).map { try $0.decode(Int64.self) }
-    }
-
     /// How each of `owners` stands to `viewer`, in their order.
     func relations(of viewer: Int64, to owners: [Int64]) async throws -> [Ringway_V1_Relation] {
         let rows = try await postgres.query(Queries.relations(of: viewer, to: owners))

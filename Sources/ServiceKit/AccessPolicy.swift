@@ -57,7 +57,6 @@ public enum AccessPolicy {
         "ringway.v1.FriendshipService/UnblockUser": .user,
         "ringway.v1.FriendshipService/ListBlocks": .user,
         "ringway.v1.FriendshipService/ListRelationChanges": .user,
-        "ringway.v1.FriendshipService/FilterFriends": .service,
         "ringway.v1.FriendshipService/GetRelations": .service,
         "ringway.v1.InboxService/ReadInbox": .user,
         "ringway.v1.GatewayService/LocateGateway": .user,

@@ -1,4 +1,4 @@
-// The two lists with their pages, and the filter that services ask.
+// The two lists with their pages.
 import Contract
 import GRPCCore
 import TestSupport
@@ -79,30 +79,6 @@ extension FriendshipServiceTests {
                     }
                     #expect(error?.code == .invalidArgument)
                 }
-            }
-        }
-
-        @Test func filter__lists_the_friends_among_the_peers() async throws {
-            try await withFriendships { world in
-                try await world.befriend(world.ada, world.grace)
-                _ = try await world.request(world.ada, world.mary)
-                func friends(of user: Int64, among peers: [Int64]) async throws -> [Int64] {
-                    try await world.friendships.filterFriends(
-                        .with {
-                            $0.userID = user
-                            $0.peerIds = peers
-                        }
-                    ).friendIds
-                }
-                let all = [world.mary, world.ada, world.grace, world.grace, 0, -1]
-                #expect(try await friends(of: world.ada, among: all) == [world.grace])
-                #expect(try await friends(of: world.grace, among: all) == [world.ada])
-                #expect(try await friends(of: world.mary, among: all).isEmpty)
-                #expect(try await friends(of: world.ada, among: []).isEmpty)
-                #expect(try await friends(of: 0, among: all).isEmpty)
-                #expect(try await friends(of: world.ada, among: Array(0..<1000)).isEmpty)
-                let error = await status { _ = try await friends(of: world.ada, among: Array(0...1000)) }
-                #expect(error?.code == .invalidArgument)
             }
         }
     }

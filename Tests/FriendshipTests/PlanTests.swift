@@ -40,7 +40,6 @@ extension FriendshipServiceTests {
                     ("blocks", Queries.blocks(of: 1, on: page)),
                     ("groups", Queries.groups(of: 1)),
                     ("new groups", Queries.groups(of: 1, newerThan: 0)),
-                    ("filter", Queries.friends(of: 1, among: [2, 3, 99])),
                     ("relations", Queries.relations(of: 1, to: [2, 3, 99])),
                     ("changes", Queries.changes(of: 1, on: page)),
                     ("due", Queries.due(limit: 500)),

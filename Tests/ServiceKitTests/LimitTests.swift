@@ -79,7 +79,7 @@ import Testing
         #expect(secret.isValid(token, for: method, now: now + 59))
         #expect(!secret.isValid(token, for: method, now: now + 60))
         #expect(!secret.isValid(token, for: method, now: now - 31))
-        #expect(!secret.isValid(token, for: "ringway.v1.FriendshipService/FilterFriends", now: now))
+        #expect(!secret.isValid(token, for: "ringway.v1.FriendshipService/GetRelations", now: now))
         let stranger = ServiceSecret(String(repeating: "t", count: 32))!
         #expect(!stranger.isValid(token, for: method, now: now))
     }

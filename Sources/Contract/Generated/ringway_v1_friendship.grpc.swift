@@ -241,19 +241,6 @@ public enum Ringway_V1_FriendshipService: Sendable {
                 type: .unary
             )
         }
-        /// Namespace for "FilterFriends" metadata.
-        public enum FilterFriends: Sendable {
-            /// Request type for "FilterFriends".
-            public typealias Input = Ringway_V1_FilterFriendsRequest
-            /// Response type for "FilterFriends".
-            public typealias Output = Ringway_V1_FilterFriendsResponse
-            /// Descriptor for "FilterFriends".
-            public static let descriptor = GRPCCore.MethodDescriptor(
-                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.FriendshipService"),
-                method: "FilterFriends",
-                type: .unary
-            )
-        }
         /// Namespace for "GetRelations" metadata.
         public enum GetRelations: Sendable {
             /// Request type for "GetRelations".
@@ -286,7 +273,6 @@ public enum Ringway_V1_FriendshipService: Sendable {
             UnblockUser.descriptor,
             ListBlocks.descriptor,
             ListRelationChanges.descriptor,
-            FilterFriends.descriptor,
             GetRelations.descriptor
         ]
     }
@@ -633,25 +619,6 @@ extension Ringway_V1_FriendshipService {
             request: GRPCCore.StreamingServerRequest<Ringway_V1_ListRelationChangesRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListRelationChangesResponse>
-
-        /// Handle the "FilterFriends" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > For services only, never served to clients: may the user send messages to each of these? The answer
-        /// > lists those of peer_ids that are friends of user_id.
-        ///
-        /// - Parameters:
-        ///   - request: A streaming request of `Ringway_V1_FilterFriendsRequest` messages.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A streaming response of `Ringway_V1_FilterFriendsResponse` messages.
-        func filterFriends(
-            request: GRPCCore.StreamingServerRequest<Ringway_V1_FilterFriendsRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FilterFriendsResponse>
 
         /// Handle the "GetRelations" method.
         ///
@@ -1001,25 +968,6 @@ extension Ringway_V1_FriendshipService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListRelationChangesResponse>
 
-        /// Handle the "FilterFriends" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > For services only, never served to clients: may the user send messages to each of these? The answer
-        /// > lists those of peer_ids that are friends of user_id.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Ringway_V1_FilterFriendsRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A response containing a single `Ringway_V1_FilterFriendsResponse` message.
-        func filterFriends(
-            request: GRPCCore.ServerRequest<Ringway_V1_FilterFriendsRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FilterFriendsResponse>
-
         /// Handle the "GetRelations" method.
         ///
         /// > Source IDL Documentation:
@@ -1366,25 +1314,6 @@ extension Ringway_V1_FriendshipService {
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_ListRelationChangesResponse
 
-        /// Handle the "FilterFriends" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > For services only, never served to clients: may the user send messages to each of these? The answer
-        /// > lists those of peer_ids that are friends of user_id.
-        ///
-        /// - Parameters:
-        ///   - request: A `Ringway_V1_FilterFriendsRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A `Ringway_V1_FilterFriendsResponse` to respond with.
-        func filterFriends(
-            request: Ringway_V1_FilterFriendsRequest,
-            context: GRPCCore.ServerContext
-        ) async throws -> Ringway_V1_FilterFriendsResponse
-
         /// Handle the "GetRelations" method.
         ///
         /// > Source IDL Documentation:
@@ -1598,17 +1527,6 @@ extension Ringway_V1_FriendshipService.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
-            forMethod: Ringway_V1_FriendshipService.Method.FilterFriends.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_FilterFriendsRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_FilterFriendsResponse>(),
-            handler: { request, context in
-                try await self.filterFriends(
-                    request: request,
-                    context: context
-                )
-            }
-        )
-        router.registerHandler(
             forMethod: Ringway_V1_FriendshipService.Method.GetRelations.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_GetRelationsRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_GetRelationsResponse>(),
@@ -1806,17 +1724,6 @@ extension Ringway_V1_FriendshipService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListRelationChangesResponse> {
         let response = try await self.listRelationChanges(
-            request: GRPCCore.ServerRequest(stream: request),
-            context: context
-        )
-        return GRPCCore.StreamingServerResponse(single: response)
-    }
-
-    public func filterFriends(
-        request: GRPCCore.StreamingServerRequest<Ringway_V1_FilterFriendsRequest>,
-        context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FilterFriendsResponse> {
-        let response = try await self.filterFriends(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -2052,19 +1959,6 @@ extension Ringway_V1_FriendshipService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListRelationChangesResponse> {
         return GRPCCore.ServerResponse<Ringway_V1_ListRelationChangesResponse>(
             message: try await self.listRelationChanges(
-                request: request.message,
-                context: context
-            ),
-            metadata: [:]
-        )
-    }
-
-    public func filterFriends(
-        request: GRPCCore.ServerRequest<Ringway_V1_FilterFriendsRequest>,
-        context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FilterFriendsResponse> {
-        return GRPCCore.ServerResponse<Ringway_V1_FilterFriendsResponse>(
-            message: try await self.filterFriends(
                 request: request.message,
                 context: context
             ),
@@ -2498,30 +2392,6 @@ extension Ringway_V1_FriendshipService {
             deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListRelationChangesResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRelationChangesResponse>) async throws -> Result
-        ) async throws -> Result where Result: Sendable
-
-        /// Call the "FilterFriends" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > For services only, never served to clients: may the user send messages to each of these? The answer
-        /// > lists those of peer_ids that are friends of user_id.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Ringway_V1_FilterFriendsRequest` message.
-        ///   - serializer: A serializer for `Ringway_V1_FilterFriendsRequest` messages.
-        ///   - deserializer: A deserializer for `Ringway_V1_FilterFriendsResponse` messages.
-        ///   - options: Options to apply to this RPC.
-        ///   - handleResponse: A closure which handles the response and returns its result to
-        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-        ///       already finished.
-        /// - Returns: The result of `handleResponse`.
-        func filterFriends<Result>(
-            request: GRPCCore.ClientRequest<Ringway_V1_FilterFriendsRequest>,
-            serializer: some GRPCCore.MessageSerializer<Ringway_V1_FilterFriendsRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FilterFriendsResponse>,
-            options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FilterFriendsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "GetRelations" method.
@@ -3157,41 +3027,6 @@ extension Ringway_V1_FriendshipService {
             )
         }
 
-        /// Call the "FilterFriends" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > For services only, never served to clients: may the user send messages to each of these? The answer
-        /// > lists those of peer_ids that are friends of user_id.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Ringway_V1_FilterFriendsRequest` message.
-        ///   - serializer: A serializer for `Ringway_V1_FilterFriendsRequest` messages.
-        ///   - deserializer: A deserializer for `Ringway_V1_FilterFriendsResponse` messages.
-        ///   - options: Options to apply to this RPC.
-        ///   - handleResponse: A closure which handles the response and returns its result to
-        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-        ///       already finished.
-        /// - Returns: The result of `handleResponse`.
-        public func filterFriends<Result>(
-            request: GRPCCore.ClientRequest<Ringway_V1_FilterFriendsRequest>,
-            serializer: some GRPCCore.MessageSerializer<Ringway_V1_FilterFriendsRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FilterFriendsResponse>,
-            options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FilterFriendsResponse>) async throws -> Result = { response in
-                try response.message
-            }
-        ) async throws -> Result where Result: Sendable {
-            try await self.client.unary(
-                request: request,
-                descriptor: Ringway_V1_FriendshipService.Method.FilterFriends.descriptor,
-                serializer: serializer,
-                deserializer: deserializer,
-                options: options,
-                onResponse: handleResponse
-            )
-        }
-
         /// Call the "GetRelations" method.
         ///
         /// > Source IDL Documentation:
@@ -3726,36 +3561,6 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListRelationChangesRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListRelationChangesResponse>(),
-            options: options,
-            onResponse: handleResponse
-        )
-    }
-
-    /// Call the "FilterFriends" method.
-    ///
-    /// > Source IDL Documentation:
-    /// >
-    /// > For services only, never served to clients: may the user send messages to each of these? The answer
-    /// > lists those of peer_ids that are friends of user_id.
-    ///
-    /// - Parameters:
-    ///   - request: A request containing a single `Ringway_V1_FilterFriendsRequest` message.
-    ///   - options: Options to apply to this RPC.
-    ///   - handleResponse: A closure which handles the response and returns its result to
-    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-    ///       already finished.
-    /// - Returns: The result of `handleResponse`.
-    public func filterFriends<Result>(
-        request: GRPCCore.ClientRequest<Ringway_V1_FilterFriendsRequest>,
-        options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FilterFriendsResponse>) async throws -> Result = { response in
-            try response.message
-        }
-    ) async throws -> Result where Result: Sendable {
-        try await self.filterFriends(
-            request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_FilterFriendsRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_FilterFriendsResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -4356,40 +4161,6 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
             metadata: metadata
         )
         return try await self.listRelationChanges(
-            request: request,
-            options: options,
-            onResponse: handleResponse
-        )
-    }
-
-    /// Call the "FilterFriends" method.
-    ///
-    /// > Source IDL Documentation:
-    /// >
-    /// > For services only, never served to clients: may the user send messages to each of these? The answer
-    /// > lists those of peer_ids that are friends of user_id.
-    ///
-    /// - Parameters:
-    ///   - message: request message to send.
-    ///   - metadata: Additional metadata to send, defaults to empty.
-    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
-    ///   - handleResponse: A closure which handles the response and returns its result to
-    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-    ///       already finished.
-    /// - Returns: The result of `handleResponse`.
-    public func filterFriends<Result>(
-        _ message: Ringway_V1_FilterFriendsRequest,
-        metadata: GRPCCore.Metadata = [:],
-        options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FilterFriendsResponse>) async throws -> Result = { response in
-            try response.message
-        }
-    ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Ringway_V1_FilterFriendsRequest>(
-            message: message,
-            metadata: metadata
-        )
-        return try await self.filterFriends(
             request: request,
             options: options,
             onResponse: handleResponse

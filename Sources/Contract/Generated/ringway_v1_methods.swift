@@ -35,7 +35,6 @@ extension MethodTypes {
         "ringway.v1.FriendshipService/UnblockUser": .init(Ringway_V1_UnblockUserRequest.self, Ringway_V1_UnblockUserResponse.self),
         "ringway.v1.FriendshipService/ListBlocks": .init(Ringway_V1_ListBlocksRequest.self, Ringway_V1_ListBlocksResponse.self),
         "ringway.v1.FriendshipService/ListRelationChanges": .init(Ringway_V1_ListRelationChangesRequest.self, Ringway_V1_ListRelationChangesResponse.self),
-        "ringway.v1.FriendshipService/FilterFriends": .init(Ringway_V1_FilterFriendsRequest.self, Ringway_V1_FilterFriendsResponse.self),
         "ringway.v1.FriendshipService/GetRelations": .init(Ringway_V1_GetRelationsRequest.self, Ringway_V1_GetRelationsResponse.self),
         "ringway.v1.GatewayService/LocateGateway": .init(Ringway_V1_LocateGatewayRequest.self, Ringway_V1_LocateGatewayResponse.self),
         "ringway.v1.InboxService/ReadInbox": .init(Ringway_V1_ReadInboxRequest.self, Ringway_V1_ReadInboxResponse.self),
