@@ -4,8 +4,8 @@
 SWIFT_FLAGS := -c release -Xswiftc -enable-testing
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build run test lint fuzz autobahn coverage proto proto-check openapi openapi-check bench \
-    bench-gate bench-accept clean
+.PHONY: help setup build run test lint fuzz autobahn coverage proto proto-check contract-check contract-accept openapi \
+    openapi-check bench bench-gate bench-accept clean
 
 help:
 	@echo "make run          install what is missing, build, start a private Postgres, migrate, serve"
@@ -16,6 +16,8 @@ help:
 	@echo "make coverage     the lines of the codec that its tests and fuzz seeds reach; fails below 95 %"
 	@echo "make lint         the rules of docs/style.md that a script can check"
 	@echo "make proto        regenerate Sources/Contract/Generated (proto-check: fail when it is stale)"
+	@echo "make contract-check  ask buf whether the contract keeps its rules and breaks no client; part of make lint"
+	@echo "make contract-accept  what the contract says now is what clients may rely on; the commit says why"
 	@echo "make openapi      write the HTTP API's description anew (openapi-check: fail when it is stale)"
 	@echo "make bench        measure the server; figures go to bench/results/"
 	@echo "make bench-gate   fail when the core costs more instructions, calls or bytes than bench/thresholds allows"
@@ -39,6 +41,7 @@ test:
 lint:
 	@scripts/setup.sh --tests
 	@scripts/lint.sh
+	@scripts/contract.sh
 
 autobahn:
 	@scripts/setup.sh --tests
@@ -59,6 +62,14 @@ proto:
 proto-check:
 	@scripts/setup.sh
 	@scripts/proto.sh --check
+
+contract-check:
+	@scripts/setup.sh --tests
+	@scripts/contract.sh
+
+contract-accept:
+	@scripts/setup.sh --tests
+	@scripts/contract.sh --accept
 
 openapi: build
 	@scripts/setup.sh --tests

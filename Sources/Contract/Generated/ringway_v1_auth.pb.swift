@@ -20,6 +20,7 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// What a log-in says of the device that it comes from.
 public nonisolated struct Ringway_V1_Device: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -36,6 +37,7 @@ public nonisolated struct Ringway_V1_Device: Sendable {
   public init() {}
 }
 
+/// A new account.
 public nonisolated struct Ringway_V1_RegisterRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -47,6 +49,7 @@ public nonisolated struct Ringway_V1_RegisterRequest: Sendable {
   /// 8 to 256 characters, any; none of the commonly used, nor the username or the e-mail address.
   public var password: String = String()
 
+  /// The account's first device.
   public var device: Ringway_V1_Device {
     get {_device ?? Ringway_V1_Device()}
     set {_device = newValue}
@@ -66,15 +69,19 @@ public nonisolated struct Ringway_V1_RegisterRequest: Sendable {
   fileprivate var _device: Ringway_V1_Device? = nil
 }
 
+/// Who logs in, and from where.
 public nonisolated struct Ringway_V1_LogInRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// In any case; folded as for Register.
   public var username: String = String()
 
+  /// The account's.
   public var password: String = String()
 
+  /// A new device of the account.
   public var device: Ringway_V1_Device {
     get {_device ?? Ringway_V1_Device()}
     set {_device = newValue}
@@ -91,11 +98,13 @@ public nonisolated struct Ringway_V1_LogInRequest: Sendable {
   fileprivate var _device: Ringway_V1_Device? = nil
 }
 
+/// A token to trade.
 public nonisolated struct Ringway_V1_RefreshRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The newest that the device was given.
   public var refreshToken: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -103,17 +112,22 @@ public nonisolated struct Ringway_V1_RefreshRequest: Sendable {
   public init() {}
 }
 
+/// What a device needs to act for its user.
 public nonisolated struct Ringway_V1_TokenResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Who logged in.
   public var userID: Int64 = 0
 
+  /// The device that the tokens belong to.
   public var deviceID: Int64 = 0
 
+  /// Goes with every call: `Authorization: Bearer ...`, or in a socket's hello.
   public var accessToken: String = String()
 
+  /// Keep it as a password is kept; it goes to Refresh alone.
   public var refreshToken: String = String()
 
   /// Seconds until the access token expires.
@@ -124,6 +138,7 @@ public nonisolated struct Ringway_V1_TokenResponse: Sendable {
   public init() {}
 }
 
+/// Empty: the calling device is meant.
 public nonisolated struct Ringway_V1_LogOutRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -134,6 +149,7 @@ public nonisolated struct Ringway_V1_LogOutRequest: Sendable {
   public init() {}
 }
 
+/// Empty: the device has ended.
 public nonisolated struct Ringway_V1_LogOutResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -144,11 +160,13 @@ public nonisolated struct Ringway_V1_LogOutResponse: Sendable {
   public init() {}
 }
 
+/// A token that somebody showed.
 public nonisolated struct Ringway_V1_VerifyTokenRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// As it came.
   public var accessToken: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -156,13 +174,16 @@ public nonisolated struct Ringway_V1_VerifyTokenRequest: Sendable {
   public init() {}
 }
 
+/// Whose it is.
 public nonisolated struct Ringway_V1_VerifyTokenResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The user (sub).
   public var userID: Int64 = 0
 
+  /// The device (sid).
   public var deviceID: Int64 = 0
 
   /// Unix time in seconds.
@@ -173,6 +194,7 @@ public nonisolated struct Ringway_V1_VerifyTokenResponse: Sendable {
   public init() {}
 }
 
+/// Empty: the calling device stays.
 public nonisolated struct Ringway_V1_LogOutOthersRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -183,6 +205,7 @@ public nonisolated struct Ringway_V1_LogOutOthersRequest: Sendable {
   public init() {}
 }
 
+/// What was ended.
 public nonisolated struct Ringway_V1_LogOutOthersResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -202,15 +225,19 @@ public nonisolated struct Ringway_V1_DeviceInfo: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// What RenameDevice and RevokeDevice take.
   public var id: Int64 = 0
 
+  /// As the log-in, or RenameDevice, said.
   public var name: String = String()
 
+  /// As the log-in said.
   public var platform: String = String()
 
   /// The address of its last log-in or refresh; empty when unknown.
   public var address: String = String()
 
+  /// When it logged in.
   public var firstSeenAt: SwiftProtobuf.Google_Protobuf_Timestamp {
     get {_firstSeenAt ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
     set {_firstSeenAt = newValue}
@@ -241,6 +268,7 @@ public nonisolated struct Ringway_V1_DeviceInfo: Sendable {
   fileprivate var _lastSeenAt: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
 }
 
+/// Empty: the caller's own are meant.
 public nonisolated struct Ringway_V1_ListDevicesRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -251,11 +279,13 @@ public nonisolated struct Ringway_V1_ListDevicesRequest: Sendable {
   public init() {}
 }
 
+/// All of them; there are never many.
 public nonisolated struct Ringway_V1_ListDevicesResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The newest first.
   public var devices: [Ringway_V1_DeviceInfo] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -263,11 +293,13 @@ public nonisolated struct Ringway_V1_ListDevicesResponse: Sendable {
   public init() {}
 }
 
+/// A device's new name.
 public nonisolated struct Ringway_V1_RenameDeviceRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// One of the caller's.
   public var deviceID: Int64 = 0
 
   /// 1 to 64 characters.
@@ -278,11 +310,13 @@ public nonisolated struct Ringway_V1_RenameDeviceRequest: Sendable {
   public init() {}
 }
 
+/// Which device to end.
 public nonisolated struct Ringway_V1_RevokeDeviceRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// One of the caller's.
   public var deviceID: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -290,6 +324,7 @@ public nonisolated struct Ringway_V1_RevokeDeviceRequest: Sendable {
   public init() {}
 }
 
+/// Empty: the device has ended.
 public nonisolated struct Ringway_V1_RevokeDeviceResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -300,11 +335,13 @@ public nonisolated struct Ringway_V1_RevokeDeviceResponse: Sendable {
   public init() {}
 }
 
+/// A password and the one to take its place.
 public nonisolated struct Ringway_V1_ChangePasswordRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The present one.
   public var password: String = String()
 
   /// The rules of RegisterRequest.password.
@@ -315,6 +352,7 @@ public nonisolated struct Ringway_V1_ChangePasswordRequest: Sendable {
   public init() {}
 }
 
+/// Empty: it is changed.
 public nonisolated struct Ringway_V1_ChangePasswordResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -325,13 +363,16 @@ public nonisolated struct Ringway_V1_ChangePasswordResponse: Sendable {
   public init() {}
 }
 
+/// A new address.
 public nonisolated struct Ringway_V1_ChangeEmailRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The account's.
   public var password: String = String()
 
+  /// Empty removes the address. Otherwise the rules of RegisterRequest.email.
   public var email: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -339,6 +380,7 @@ public nonisolated struct Ringway_V1_ChangeEmailRequest: Sendable {
   public init() {}
 }
 
+/// Empty: the caller's own is meant.
 public nonisolated struct Ringway_V1_GetAccountRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -349,17 +391,22 @@ public nonisolated struct Ringway_V1_GetAccountRequest: Sendable {
   public init() {}
 }
 
+/// An account as its owner sees it.
 public nonisolated struct Ringway_V1_Account: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The user's id, everywhere and for good.
   public var userID: Int64 = 0
 
+  /// Never changes.
   public var username: String = String()
 
+  /// Empty: none was given.
   public var email: String = String()
 
+  /// When it was registered.
   public var createdAt: SwiftProtobuf.Google_Protobuf_Timestamp {
     get {_createdAt ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
     set {_createdAt = newValue}
@@ -376,11 +423,13 @@ public nonisolated struct Ringway_V1_Account: Sendable {
   fileprivate var _createdAt: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
 }
 
+/// What proves that it is the owner who wishes it.
 public nonisolated struct Ringway_V1_DeleteAccountRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The account's.
   public var password: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -388,6 +437,7 @@ public nonisolated struct Ringway_V1_DeleteAccountRequest: Sendable {
   public init() {}
 }
 
+/// When it comes to pass.
 public nonisolated struct Ringway_V1_DeleteAccountResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -410,6 +460,7 @@ public nonisolated struct Ringway_V1_DeleteAccountResponse: Sendable {
   fileprivate var _deleteAfter: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
 }
 
+/// Which page.
 public nonisolated struct Ringway_V1_ExportDataRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -423,11 +474,13 @@ public nonisolated struct Ringway_V1_ExportDataRequest: Sendable {
   public init() {}
 }
 
+/// A page: the first with all of it, later ones with events alone.
 public nonisolated struct Ringway_V1_ExportDataResponse: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The caller's own.
   public var account: Ringway_V1_Account {
     get {_storage._account ?? Ringway_V1_Account()}
     set {_uniqueStorage()._account = newValue}
@@ -437,11 +490,13 @@ public nonisolated struct Ringway_V1_ExportDataResponse: @unchecked Sendable {
   /// Clears the value of `account`. Subsequent reads from it will return its default value.
   public mutating func clearAccount() {_uniqueStorage()._account = nil}
 
+  /// Those that are logged in.
   public var devices: [Ringway_V1_DeviceInfo] {
     get {_storage._devices}
     set {_uniqueStorage()._devices = newValue}
   }
 
+  /// The caller's own, whole.
   public var profile: Ringway_V1_Profile {
     get {_storage._profile ?? Ringway_V1_Profile()}
     set {_uniqueStorage()._profile = newValue}
@@ -451,6 +506,7 @@ public nonisolated struct Ringway_V1_ExportDataResponse: @unchecked Sendable {
   /// Clears the value of `profile`. Subsequent reads from it will return its default value.
   public mutating func clearProfile() {_uniqueStorage()._profile = nil}
 
+  /// All of them, with groups and remarks.
   public var friends: [Ringway_V1_Friend] {
     get {_storage._friends}
     set {_uniqueStorage()._friends = newValue}
@@ -481,6 +537,7 @@ public nonisolated struct Ringway_V1_ExportDataResponse: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// Empty.
 public nonisolated struct Ringway_V1_ListKeysRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -491,11 +548,13 @@ public nonisolated struct Ringway_V1_ListKeysRequest: Sendable {
   public init() {}
 }
 
+/// A JSON Web Key Set.
 public nonisolated struct Ringway_V1_ListKeysResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The newest first.
   public var keys: [Ringway_V1_PublicKey] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -509,18 +568,25 @@ public nonisolated struct Ringway_V1_PublicKey: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The key's type: "EC".
   public var kty: String = String()
 
+  /// Its curve: "P-256".
   public var crv: String = String()
 
+  /// The point's first coordinate, base64url.
   public var x: String = String()
 
+  /// The point's second coordinate, base64url.
   public var y: String = String()
 
+  /// What a token's header names it by.
   public var kid: String = String()
 
+  /// What it is for: "sig".
   public var use: String = String()
 
+  /// The algorithm: "ES256".
   public var alg: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()

@@ -368,6 +368,10 @@ extension Ringway_V1_FriendshipService {
 
         /// Handle the "RejectFriendRequest" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Answers no. What was asked is forgotten, and may be asked again. NOT_FOUND as above.
+        ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_RejectFriendRequestRequest` messages.
         ///   - context: Context providing information about the RPC.
@@ -716,6 +720,10 @@ extension Ringway_V1_FriendshipService {
 
         /// Handle the "RejectFriendRequest" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Answers no. What was asked is forgotten, and may be asked again. NOT_FOUND as above.
+        ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RejectFriendRequestRequest` message.
         ///   - context: Context providing information about the RPC.
@@ -1061,6 +1069,10 @@ extension Ringway_V1_FriendshipService {
         ) async throws -> Ringway_V1_FriendRequest
 
         /// Handle the "RejectFriendRequest" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Answers no. What was asked is forgotten, and may be asked again. NOT_FOUND as above.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_RejectFriendRequestRequest` message.
@@ -2072,6 +2084,10 @@ extension Ringway_V1_FriendshipService {
 
         /// Call the "RejectFriendRequest" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Answers no. What was asked is forgotten, and may be asked again. NOT_FOUND as above.
+        ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RejectFriendRequestRequest` message.
         ///   - serializer: A serializer for `Ringway_V1_RejectFriendRequestRequest` messages.
@@ -2550,6 +2566,10 @@ extension Ringway_V1_FriendshipService {
         }
 
         /// Call the "RejectFriendRequest" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Answers no. What was asked is forgotten, and may be asked again. NOT_FOUND as above.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RejectFriendRequestRequest` message.
@@ -3160,6 +3180,10 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
 
     /// Call the "RejectFriendRequest" method.
     ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Answers no. What was asked is forgotten, and may be asked again. NOT_FOUND as above.
+    ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_RejectFriendRequestRequest` message.
     ///   - options: Options to apply to this RPC.
@@ -3704,6 +3728,10 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     }
 
     /// Call the "RejectFriendRequest" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Answers no. What was asked is forgotten, and may be asked again. NOT_FOUND as above.
     ///
     /// - Parameters:
     ///   - message: request message to send.

@@ -20,21 +20,28 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// One user's wish to be friends with another.
 public nonisolated struct Ringway_V1_FriendRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Rises with time.
   public var id: Int64 = 0
 
+  /// The user who asks.
   public var from: Int64 = 0
 
+  /// The user who is asked.
   public var to: Int64 = 0
 
+  /// The greeting that came with it; may be empty.
   public var message: String = String()
 
+  /// As it is now.
   public var state: Ringway_V1_FriendRequest.State = .unspecified
 
+  /// When it was sent.
   public var createdAt: SwiftProtobuf.Google_Protobuf_Timestamp {
     get {_createdAt ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
     set {_createdAt = newValue}
@@ -56,11 +63,20 @@ public nonisolated struct Ringway_V1_FriendRequest: Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// What has become of a request. Only PENDING ones are listed.
   public nonisolated enum State: SwiftProtobuf.Enum, Swift.CaseIterable {
     public typealias RawValue = Int
+
+    /// Never sent.
     case unspecified // = 0
+
+    /// Waits for an answer.
     case pending // = 1
+
+    /// The two are friends.
     case accepted // = 2
+
+    /// Answered with no.
     case rejected // = 3
 
     /// Taken back by who sent it.
@@ -116,13 +132,16 @@ public nonisolated struct Ringway_V1_FriendRequest: Sendable {
   fileprivate var _expiresAt: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
 }
 
+/// One side of a friendship, as the caller sees it.
 public nonisolated struct Ringway_V1_Friend: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The friend.
   public var userID: Int64 = 0
 
+  /// When the two became friends.
   public var since: SwiftProtobuf.Google_Protobuf_Timestamp {
     get {_since ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
     set {_since = newValue}
@@ -145,13 +164,16 @@ public nonisolated struct Ringway_V1_Friend: Sendable {
   fileprivate var _since: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
 }
 
+/// A name under which a user gathers friends. Nobody else learns of it.
 public nonisolated struct Ringway_V1_FriendGroup: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Also what Audience.group_id and Friend.group_id mean.
   public var id: Int64 = 0
 
+  /// 1 to 64 characters, once among a user's groups.
   public var name: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -159,13 +181,16 @@ public nonisolated struct Ringway_V1_FriendGroup: Sendable {
   public init() {}
 }
 
+/// Somebody whom the caller wants nothing to do with.
 public nonisolated struct Ringway_V1_Block: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Who is blocked; it may be an id that nobody has.
   public var userID: Int64 = 0
 
+  /// When the block began.
   public var since: SwiftProtobuf.Google_Protobuf_Timestamp {
     get {_since ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
     set {_since = newValue}
@@ -182,11 +207,13 @@ public nonisolated struct Ringway_V1_Block: Sendable {
   fileprivate var _since: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
 }
 
+/// Whom to ask.
 public nonisolated struct Ringway_V1_RequestFriendRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The user who is asked.
   public var to: Int64 = 0
 
   /// A greeting, 0 to 256 characters.
@@ -197,6 +224,7 @@ public nonisolated struct Ringway_V1_RequestFriendRequest: Sendable {
   public init() {}
 }
 
+/// A page of the caller's pending requests.
 public nonisolated struct Ringway_V1_ListFriendRequestsRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -213,11 +241,13 @@ public nonisolated struct Ringway_V1_ListFriendRequestsRequest: Sendable {
   public init() {}
 }
 
+/// Newest first; sent and received ones together.
 public nonisolated struct Ringway_V1_ListFriendRequestsResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The caller is `from` of those that they sent and `to` of those that they received.
   public var requests: [Ringway_V1_FriendRequest] = []
 
   /// 0 when this was the last page.
@@ -231,11 +261,13 @@ public nonisolated struct Ringway_V1_ListFriendRequestsResponse: Sendable {
   public init() {}
 }
 
+/// Which request to say yes to.
 public nonisolated struct Ringway_V1_AcceptFriendRequestRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// A pending request's, of which the caller is `to`.
   public var id: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -243,11 +275,13 @@ public nonisolated struct Ringway_V1_AcceptFriendRequestRequest: Sendable {
   public init() {}
 }
 
+/// Which request to say no to.
 public nonisolated struct Ringway_V1_RejectFriendRequestRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// A pending request's, of which the caller is `to`.
   public var id: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -255,11 +289,13 @@ public nonisolated struct Ringway_V1_RejectFriendRequestRequest: Sendable {
   public init() {}
 }
 
+/// Which request to take back.
 public nonisolated struct Ringway_V1_WithdrawFriendRequestRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// A pending request's, of which the caller is `from`.
   public var id: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -267,6 +303,7 @@ public nonisolated struct Ringway_V1_WithdrawFriendRequestRequest: Sendable {
   public init() {}
 }
 
+/// A page of the caller's friends.
 public nonisolated struct Ringway_V1_ListFriendsRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -283,11 +320,13 @@ public nonisolated struct Ringway_V1_ListFriendsRequest: Sendable {
   public init() {}
 }
 
+/// In the order of user ids.
 public nonisolated struct Ringway_V1_ListFriendsResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// At most limit.
   public var friends: [Ringway_V1_Friend] = []
 
   /// 0 when this was the last page.
@@ -301,11 +340,13 @@ public nonisolated struct Ringway_V1_ListFriendsResponse: Sendable {
   public init() {}
 }
 
+/// What to change about a friend; one of the two at least.
 public nonisolated struct Ringway_V1_UpdateFriendRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// A friend of the caller's.
   public var userID: Int64 = 0
 
   /// One of the caller's groups; 0: none. Absent: as it is.
@@ -336,11 +377,13 @@ public nonisolated struct Ringway_V1_UpdateFriendRequest: Sendable {
   fileprivate var _remark: String? = nil
 }
 
+/// Which friendship to end.
 public nonisolated struct Ringway_V1_RemoveFriendRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// A friend of the caller's.
   public var userID: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -348,6 +391,7 @@ public nonisolated struct Ringway_V1_RemoveFriendRequest: Sendable {
   public init() {}
 }
 
+/// Empty: it has ended for both.
 public nonisolated struct Ringway_V1_RemoveFriendResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -358,6 +402,7 @@ public nonisolated struct Ringway_V1_RemoveFriendResponse: Sendable {
   public init() {}
 }
 
+/// Empty: the caller's own are meant.
 public nonisolated struct Ringway_V1_ListFriendGroupsRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -368,11 +413,13 @@ public nonisolated struct Ringway_V1_ListFriendGroupsRequest: Sendable {
   public init() {}
 }
 
+/// All of them.
 public nonisolated struct Ringway_V1_ListFriendGroupsResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// In the caller's order.
   public var groups: [Ringway_V1_FriendGroup] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -380,6 +427,7 @@ public nonisolated struct Ringway_V1_ListFriendGroupsResponse: Sendable {
   public init() {}
 }
 
+/// A group to make.
 public nonisolated struct Ringway_V1_CreateFriendGroupRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -393,11 +441,13 @@ public nonisolated struct Ringway_V1_CreateFriendGroupRequest: Sendable {
   public init() {}
 }
 
+/// A group's new name.
 public nonisolated struct Ringway_V1_RenameFriendGroupRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// One of the caller's groups.
   public var id: Int64 = 0
 
   /// 1 to 64 characters.
@@ -408,6 +458,7 @@ public nonisolated struct Ringway_V1_RenameFriendGroupRequest: Sendable {
   public init() {}
 }
 
+/// The order to bring them into.
 public nonisolated struct Ringway_V1_ReorderFriendGroupsRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -421,11 +472,13 @@ public nonisolated struct Ringway_V1_ReorderFriendGroupsRequest: Sendable {
   public init() {}
 }
 
+/// A group to end.
 public nonisolated struct Ringway_V1_DeleteFriendGroupRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// One of the caller's groups.
   public var id: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -433,6 +486,7 @@ public nonisolated struct Ringway_V1_DeleteFriendGroupRequest: Sendable {
   public init() {}
 }
 
+/// Empty: it is gone.
 public nonisolated struct Ringway_V1_DeleteFriendGroupResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -443,11 +497,13 @@ public nonisolated struct Ringway_V1_DeleteFriendGroupResponse: Sendable {
   public init() {}
 }
 
+/// Whom to block.
 public nonisolated struct Ringway_V1_BlockUserRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Any positive id but the caller's own.
   public var userID: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -455,11 +511,13 @@ public nonisolated struct Ringway_V1_BlockUserRequest: Sendable {
   public init() {}
 }
 
+/// Whom to block no longer.
 public nonisolated struct Ringway_V1_UnblockUserRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Somebody whom the caller has blocked.
   public var userID: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -467,6 +525,7 @@ public nonisolated struct Ringway_V1_UnblockUserRequest: Sendable {
   public init() {}
 }
 
+/// Empty: the block has ended.
 public nonisolated struct Ringway_V1_UnblockUserResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -477,6 +536,7 @@ public nonisolated struct Ringway_V1_UnblockUserResponse: Sendable {
   public init() {}
 }
 
+/// A page of the caller's blocks.
 public nonisolated struct Ringway_V1_ListBlocksRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -493,11 +553,13 @@ public nonisolated struct Ringway_V1_ListBlocksRequest: Sendable {
   public init() {}
 }
 
+/// In the order of user ids.
 public nonisolated struct Ringway_V1_ListBlocksResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// At most limit.
   public var blocks: [Ringway_V1_Block] = []
 
   /// 0 when this was the last page.
@@ -511,6 +573,7 @@ public nonisolated struct Ringway_V1_ListBlocksResponse: Sendable {
   public init() {}
 }
 
+/// From where on to tell.
 public nonisolated struct Ringway_V1_ListRelationChangesRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -527,6 +590,7 @@ public nonisolated struct Ringway_V1_ListRelationChangesRequest: Sendable {
   public init() {}
 }
 
+/// Each list in the order of the changes. A user stands in friends or removed_friend_ids, never both; so for the others.
 public nonisolated struct Ringway_V1_ListRelationChangesResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -535,10 +599,13 @@ public nonisolated struct Ringway_V1_ListRelationChangesResponse: Sendable {
   /// Friends that are new or have changed, as they are now.
   public var friends: [Ringway_V1_Friend] = []
 
+  /// Who was a friend at since_version, or since, and is none now.
   public var removedFriendIds: [Int64] = []
 
+  /// Whom the caller has blocked.
   public var blocks: [Ringway_V1_Block] = []
 
+  /// Whom the caller has blocked no longer.
   public var unblockedIds: [Int64] = []
 
   /// Requests that are new and pending.
@@ -550,6 +617,7 @@ public nonisolated struct Ringway_V1_ListRelationChangesResponse: Sendable {
   /// Whether groups says something: then it holds all of them, in their order.
   public var groupsChanged: Bool = false
 
+  /// Meaningful with groups_changed only.
   public var groups: [Ringway_V1_FriendGroup] = []
 
   /// The next call's since_version.
@@ -563,11 +631,13 @@ public nonisolated struct Ringway_V1_ListRelationChangesResponse: Sendable {
   public init() {}
 }
 
+/// One viewer against many owners.
 public nonisolated struct Ringway_V1_GetRelationsRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Whose view is asked about.
   public var viewerID: Int64 = 0
 
   /// At most 1000.
@@ -578,6 +648,7 @@ public nonisolated struct Ringway_V1_GetRelationsRequest: Sendable {
   public init() {}
 }
 
+/// In the order of the question.
 public nonisolated struct Ringway_V1_GetRelationsResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -591,13 +662,16 @@ public nonisolated struct Ringway_V1_GetRelationsResponse: Sendable {
   public init() {}
 }
 
+/// How an owner stands to the viewer.
 public nonisolated struct Ringway_V1_Relation: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The owner that was asked about.
   public var ownerID: Int64 = 0
 
+  /// The two are friends.
   public var friend: Bool = false
 
   /// The owner's group that holds the viewer; 0: none, or they are no friends.

@@ -68,6 +68,10 @@ extension Ringway_V1_GatewayService {
     public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "LocateGateway" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The WebSocket URL that the caller should connect to now.
+        ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_LocateGatewayRequest` messages.
         ///   - context: Context providing information about the RPC.
@@ -95,6 +99,10 @@ extension Ringway_V1_GatewayService {
     public protocol ServiceProtocol: Ringway_V1_GatewayService.StreamingServiceProtocol {
         /// Handle the "LocateGateway" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The WebSocket URL that the caller should connect to now.
+        ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_LocateGatewayRequest` message.
         ///   - context: Context providing information about the RPC.
@@ -119,6 +127,10 @@ extension Ringway_V1_GatewayService {
     /// > Where to connect.
     public protocol SimpleServiceProtocol: Ringway_V1_GatewayService.ServiceProtocol {
         /// Handle the "LocateGateway" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The WebSocket URL that the caller should connect to now.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_LocateGatewayRequest` message.
@@ -199,6 +211,10 @@ extension Ringway_V1_GatewayService {
     public protocol ClientProtocol: Sendable {
         /// Call the "LocateGateway" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The WebSocket URL that the caller should connect to now.
+        ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_LocateGatewayRequest` message.
         ///   - serializer: A serializer for `Ringway_V1_LocateGatewayRequest` messages.
@@ -239,6 +255,10 @@ extension Ringway_V1_GatewayService {
 
         /// Call the "LocateGateway" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The WebSocket URL that the caller should connect to now.
+        ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_LocateGatewayRequest` message.
         ///   - serializer: A serializer for `Ringway_V1_LocateGatewayRequest` messages.
@@ -274,6 +294,10 @@ extension Ringway_V1_GatewayService {
 extension Ringway_V1_GatewayService.ClientProtocol {
     /// Call the "LocateGateway" method.
     ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The WebSocket URL that the caller should connect to now.
+    ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_LocateGatewayRequest` message.
     ///   - options: Options to apply to this RPC.
@@ -302,6 +326,10 @@ extension Ringway_V1_GatewayService.ClientProtocol {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Ringway_V1_GatewayService.ClientProtocol {
     /// Call the "LocateGateway" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The WebSocket URL that the caller should connect to now.
     ///
     /// - Parameters:
     ///   - message: request message to send.

@@ -25,6 +25,7 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// Empty.
 public nonisolated struct Ringway_V1_LocateGatewayRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -35,6 +36,7 @@ public nonisolated struct Ringway_V1_LocateGatewayRequest: Sendable {
   public init() {}
 }
 
+/// Where to connect.
 public nonisolated struct Ringway_V1_LocateGatewayResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -54,8 +56,10 @@ public nonisolated struct Ringway_V1_ClientFrame: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Exactly one.
   public var frame: Ringway_V1_ClientFrame.OneOf_Frame? = nil
 
+  /// The first frame, and only the first.
   public var hello: Ringway_V1_Hello {
     get {
       if case .hello(let v)? = frame {return v}
@@ -64,6 +68,7 @@ public nonisolated struct Ringway_V1_ClientFrame: Sendable {
     set {frame = .hello(newValue)}
   }
 
+  /// A message to another user.
   public var send: Ringway_V1_Send {
     get {
       if case .send(let v)? = frame {return v}
@@ -72,6 +77,7 @@ public nonisolated struct Ringway_V1_ClientFrame: Sendable {
     set {frame = .send(newValue)}
   }
 
+  /// How far this device has come in the log.
   public var ack: Ringway_V1_Ack {
     get {
       if case .ack(let v)? = frame {return v}
@@ -80,6 +86,7 @@ public nonisolated struct Ringway_V1_ClientFrame: Sendable {
     set {frame = .ack(newValue)}
   }
 
+  /// Asks for a pong.
   public var ping: Ringway_V1_Ping {
     get {
       if case .ping(let v)? = frame {return v}
@@ -88,6 +95,7 @@ public nonisolated struct Ringway_V1_ClientFrame: Sendable {
     set {frame = .ping(newValue)}
   }
 
+  /// A method of the contract.
   public var call: Ringway_V1_Call {
     get {
       if case .call(let v)? = frame {return v}
@@ -98,11 +106,17 @@ public nonisolated struct Ringway_V1_ClientFrame: Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// Exactly one.
   public nonisolated enum OneOf_Frame: Equatable, Sendable {
+    /// The first frame, and only the first.
     case hello(Ringway_V1_Hello)
+    /// A message to another user.
     case send(Ringway_V1_Send)
+    /// How far this device has come in the log.
     case ack(Ringway_V1_Ack)
+    /// Asks for a pong.
     case ping(Ringway_V1_Ping)
+    /// A method of the contract.
     case call(Ringway_V1_Call)
 
   }
@@ -116,8 +130,10 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Exactly one.
   public var frame: Ringway_V1_ServerFrame.OneOf_Frame? = nil
 
+  /// Answers hello.
   public var welcome: Ringway_V1_Welcome {
     get {
       if case .welcome(let v)? = frame {return v}
@@ -126,6 +142,7 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
     set {frame = .welcome(newValue)}
   }
 
+  /// The next entry of the user's log.
   public var event: Ringway_V1_Event {
     get {
       if case .event(let v)? = frame {return v}
@@ -134,6 +151,7 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
     set {frame = .event(newValue)}
   }
 
+  /// Answers send.
   public var sent: Ringway_V1_Sent {
     get {
       if case .sent(let v)? = frame {return v}
@@ -142,6 +160,7 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
     set {frame = .sent(newValue)}
   }
 
+  /// Part of the log can't be had any more.
   public var gap: Ringway_V1_Gap {
     get {
       if case .gap(let v)? = frame {return v}
@@ -150,6 +169,7 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
     set {frame = .gap(newValue)}
   }
 
+  /// The node is about to go away.
   public var reconnect: Ringway_V1_Reconnect {
     get {
       if case .reconnect(let v)? = frame {return v}
@@ -158,6 +178,7 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
     set {frame = .reconnect(newValue)}
   }
 
+  /// Answers a frame that was refused.
   public var error: Ringway_V1_Error {
     get {
       if case .error(let v)? = frame {return v}
@@ -166,6 +187,7 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
     set {frame = .error(newValue)}
   }
 
+  /// Answers ping.
   public var pong: Ringway_V1_Pong {
     get {
       if case .pong(let v)? = frame {return v}
@@ -174,6 +196,7 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
     set {frame = .pong(newValue)}
   }
 
+  /// Answers call.
   public var reply: Ringway_V1_Reply {
     get {
       if case .reply(let v)? = frame {return v}
@@ -184,14 +207,23 @@ public nonisolated struct Ringway_V1_ServerFrame: Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// Exactly one.
   public nonisolated enum OneOf_Frame: Equatable, Sendable {
+    /// Answers hello.
     case welcome(Ringway_V1_Welcome)
+    /// The next entry of the user's log.
     case event(Ringway_V1_Event)
+    /// Answers send.
     case sent(Ringway_V1_Sent)
+    /// Part of the log can't be had any more.
     case gap(Ringway_V1_Gap)
+    /// The node is about to go away.
     case reconnect(Ringway_V1_Reconnect)
+    /// Answers a frame that was refused.
     case error(Ringway_V1_Error)
+    /// Answers ping.
     case pong(Ringway_V1_Pong)
+    /// Answers call.
     case reply(Ringway_V1_Reply)
 
   }
@@ -205,6 +237,7 @@ public nonisolated struct Ringway_V1_Hello: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// An access token. Empty: the one of the Authorization header.
   public var token: String = String()
 
   /// The last seq the client has; 0: none. Everything after it is sent.
@@ -218,16 +251,19 @@ public nonisolated struct Ringway_V1_Hello: Sendable {
   public init() {}
 }
 
+/// The session is live. Events after since_seq follow.
 public nonisolated struct Ringway_V1_Welcome: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Names this connection in the server's logs.
   public var sessionID: String = String()
 
   /// Send any frame at least this often.
   public var heartbeatMs: Int32 = 0
 
+  /// The log's newest seq when the session began.
   public var headSeq: Int64 {
     get {_headSeq ?? 0}
     set {_headSeq = newValue}
@@ -237,6 +273,7 @@ public nonisolated struct Ringway_V1_Welcome: Sendable {
   /// Clears the value of `headSeq`. Subsequent reads from it will return its default value.
   public mutating func clearHeadSeq() {self._headSeq = nil}
 
+  /// What larger frames than these are refused for.
   public var limits: Ringway_V1_Limits {
     get {_limits ?? Ringway_V1_Limits()}
     set {_limits = newValue}
@@ -246,8 +283,10 @@ public nonisolated struct Ringway_V1_Welcome: Sendable {
   /// Clears the value of `limits`. Subsequent reads from it will return its default value.
   public mutating func clearLimits() {self._limits = nil}
 
+  /// Who the token stands for.
   public var userID: Int64 = 0
 
+  /// The device it was given to.
   public var deviceID: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -258,15 +297,19 @@ public nonisolated struct Ringway_V1_Welcome: Sendable {
   fileprivate var _limits: Ringway_V1_Limits? = nil
 }
 
+/// In bytes, whatever the encoding.
 public nonisolated struct Ringway_V1_Limits: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// A whole frame; a longer one closes the connection with 1009.
   public var frameBytesMax: Int32 = 0
 
+  /// Body.text, in UTF-8.
   public var textBytesMax: Int32 = 0
 
+  /// Send.client_id, in UTF-8.
   public var clientIDBytesMax: Int32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -274,6 +317,7 @@ public nonisolated struct Ringway_V1_Limits: Sendable {
   public init() {}
 }
 
+/// A message to store and deliver. Answered by Sent, or by an Error with the same client_id.
 public nonisolated struct Ringway_V1_Send: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -283,8 +327,10 @@ public nonisolated struct Ringway_V1_Send: Sendable {
   /// with the first answer again.
   public var clientID: String = String()
 
+  /// Who is to receive it; they must let the sender write to them.
   public var to: Int64 = 0
 
+  /// What is said.
   public var body: Ringway_V1_Body {
     get {_body ?? Ringway_V1_Body()}
     set {_body = newValue}
@@ -308,10 +354,13 @@ public nonisolated struct Ringway_V1_Sent: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The send's.
   public var clientID: String = String()
 
+  /// In the sender's log.
   public var seq: Int64 = 0
 
+  /// When it was committed.
   public var at: SwiftProtobuf.Google_Protobuf_Timestamp {
     get {_at ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
     set {_at = newValue}
@@ -334,6 +383,7 @@ public nonisolated struct Ringway_V1_Ack: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// At most the log's newest. Smaller than an earlier one: nothing happens.
   public var seq: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -341,6 +391,7 @@ public nonisolated struct Ringway_V1_Ack: Sendable {
   public init() {}
 }
 
+/// Asks whether the server is there; any other frame says as much.
 public nonisolated struct Ringway_V1_Ping: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -351,6 +402,7 @@ public nonisolated struct Ringway_V1_Ping: Sendable {
   public init() {}
 }
 
+/// It is.
 public nonisolated struct Ringway_V1_Pong: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -416,10 +468,13 @@ public nonisolated struct Ringway_V1_Reply: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The call's.
   public var id: String = String()
 
+  /// What came of it; in the form of the call's body.
   public var result: Ringway_V1_Reply.OneOf_Result? = nil
 
+  /// The response message, serialized.
   public var proto: Data {
     get {
       if case .proto(let v)? = result {return v}
@@ -428,6 +483,7 @@ public nonisolated struct Ringway_V1_Reply: Sendable {
     set {result = .proto(newValue)}
   }
 
+  /// The response message as proto3 JSON.
   public var json: SwiftProtobuf.Google_Protobuf_Struct {
     get {
       if case .json(let v)? = result {return v}
@@ -436,6 +492,7 @@ public nonisolated struct Ringway_V1_Reply: Sendable {
     set {result = .json(newValue)}
   }
 
+  /// The method refused, or could not be called.
   public var error: Ringway_V1_Error {
     get {
       if case .error(let v)? = result {return v}
@@ -446,9 +503,13 @@ public nonisolated struct Ringway_V1_Reply: Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// What came of it; in the form of the call's body.
   public nonisolated enum OneOf_Result: Equatable, Sendable {
+    /// The response message, serialized.
     case proto(Data)
+    /// The response message as proto3 JSON.
     case json(SwiftProtobuf.Google_Protobuf_Struct)
+    /// The method refused, or could not be called.
     case error(Ringway_V1_Error)
 
   }
@@ -462,8 +523,10 @@ public nonisolated struct Ringway_V1_Gap: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The first seq that is missing.
   public var from: Int64 = 0
 
+  /// The last seq that is missing.
   public var to: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -477,10 +540,13 @@ public nonisolated struct Ringway_V1_Reconnect: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Each client is given a moment of its own, so that not all come back at once.
   public var afterMs: Int32 = 0
 
+  /// Empty: the same URL as before.
   public var url: String = String()
 
+  /// For logs, e.g. "draining".
   public var reason: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -497,6 +563,7 @@ public nonisolated struct Ringway_V1_Error: Sendable {
   /// One of gRPC's canonical names, e.g. "INVALID_ARGUMENT".
   public var code: String = String()
 
+  /// For people; may change from one version to the next.
   public var message: String = String()
 
   /// The send that was refused, if it was one.

@@ -20,6 +20,7 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// From where on, and how much.
 public nonisolated struct Ringway_V1_ReadInboxRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -36,11 +37,13 @@ public nonisolated struct Ringway_V1_ReadInboxRequest: Sendable {
   public init() {}
 }
 
+/// A page of the log.
 public nonisolated struct Ringway_V1_ReadInboxResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Without gaps: the first follows since.
   public var events: [Ringway_V1_Event] = []
 
   /// The log's newest seq. There is more to read while the last event's seq is smaller.
@@ -67,11 +70,13 @@ public nonisolated struct Ringway_V1_Event: @unchecked Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Its place in this user's log: 1, 2, 3 and so on without gaps.
   public var seq: Int64 {
     get {_storage._seq}
     set {_uniqueStorage()._seq = newValue}
   }
 
+  /// When it was committed.
   public var at: SwiftProtobuf.Google_Protobuf_Timestamp {
     get {_storage._at ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
     set {_uniqueStorage()._at = newValue}
@@ -81,11 +86,13 @@ public nonisolated struct Ringway_V1_Event: @unchecked Sendable {
   /// Clears the value of `at`. Subsequent reads from it will return its default value.
   public mutating func clearAt() {_uniqueStorage()._at = nil}
 
+  /// What happened. A client passes over kinds that it does not know.
   public var kind: OneOf_Kind? {
     get {return _storage._kind}
     set {_uniqueStorage()._kind = newValue}
   }
 
+  /// A message, received or sent.
   public var message: Ringway_V1_Message {
     get {
       if case .message(let v)? = _storage._kind {return v}
@@ -94,6 +101,7 @@ public nonisolated struct Ringway_V1_Event: @unchecked Sendable {
     set {_uniqueStorage()._kind = .message(newValue)}
   }
 
+  /// A change between this user and another, or in this user's groups.
   public var friend: Ringway_V1_FriendEvent {
     get {
       if case .friend(let v)? = _storage._kind {return v}
@@ -102,6 +110,7 @@ public nonisolated struct Ringway_V1_Event: @unchecked Sendable {
     set {_uniqueStorage()._kind = .friend(newValue)}
   }
 
+  /// This user's own profile has changed.
   public var profile: Ringway_V1_ProfileEvent {
     get {
       if case .profile(let v)? = _storage._kind {return v}
@@ -110,6 +119,7 @@ public nonisolated struct Ringway_V1_Event: @unchecked Sendable {
     set {_uniqueStorage()._kind = .profile(newValue)}
   }
 
+  /// A device of this user has come or gone.
   public var device: Ringway_V1_DeviceEvent {
     get {
       if case .device(let v)? = _storage._kind {return v}
@@ -118,6 +128,7 @@ public nonisolated struct Ringway_V1_Event: @unchecked Sendable {
     set {_uniqueStorage()._kind = .device(newValue)}
   }
 
+  /// This user's settings have changed.
   public var settings: Ringway_V1_SettingsEvent {
     get {
       if case .settings(let v)? = _storage._kind {return v}
@@ -128,11 +139,17 @@ public nonisolated struct Ringway_V1_Event: @unchecked Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// What happened. A client passes over kinds that it does not know.
   public nonisolated enum OneOf_Kind: Equatable, Sendable {
+    /// A message, received or sent.
     case message(Ringway_V1_Message)
+    /// A change between this user and another, or in this user's groups.
     case friend(Ringway_V1_FriendEvent)
+    /// This user's own profile has changed.
     case profile(Ringway_V1_ProfileEvent)
+    /// A device of this user has come or gone.
     case device(Ringway_V1_DeviceEvent)
+    /// This user's settings have changed.
     case settings(Ringway_V1_SettingsEvent)
 
   }
@@ -142,15 +159,19 @@ public nonisolated struct Ringway_V1_Event: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// What one user said to another; each finds it in their own log.
 public nonisolated struct Ringway_V1_Message: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Who sent it.
   public var from: Int64 = 0
 
+  /// Who received it.
   public var to: Int64 = 0
 
+  /// What was said.
   public var body: Ringway_V1_Body {
     get {_body ?? Ringway_V1_Body()}
     set {_body = newValue}
@@ -163,6 +184,7 @@ public nonisolated struct Ringway_V1_Message: Sendable {
   /// Only in the sender's own log: the device that sent it and that device's id for it.
   public var fromDevice: Int64 = 0
 
+  /// What that device called it.
   public var clientID: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -172,6 +194,7 @@ public nonisolated struct Ringway_V1_Message: Sendable {
   fileprivate var _body: Ringway_V1_Body? = nil
 }
 
+/// What a message says.
 public nonisolated struct Ringway_V1_Body: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -185,11 +208,13 @@ public nonisolated struct Ringway_V1_Body: Sendable {
   public init() {}
 }
 
+/// Something has changed between two users; told to whoever may know.
 public nonisolated struct Ringway_V1_FriendEvent: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Which of them it is.
   public var change: Ringway_V1_FriendEvent.Change {
     get {_storage._change}
     set {_uniqueStorage()._change = newValue}
@@ -229,21 +254,44 @@ public nonisolated struct Ringway_V1_FriendEvent: @unchecked Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// What has changed.
   public nonisolated enum Change: SwiftProtobuf.Enum, Swift.CaseIterable {
     public typealias RawValue = Int
+
+    /// Never sent.
     case unspecified // = 0
+
+    /// One asked the other for friendship.
     case requested // = 1
+
+    /// The two are friends.
     case accepted // = 2
+
+    /// A request was answered with no.
     case rejected // = 3
+
+    /// A friendship has ended.
     case removed // = 4
+
+    /// A request was taken back.
     case withdrawn // = 5
+
+    /// A request ended unanswered.
     case expired // = 6
 
     /// From here on only in the log of who did it.
     case groupsChanged // = 7
+
+    /// The friend is in another group, or in none.
     case moved // = 8
+
+    /// The friend has another remark name.
     case remarked // = 9
+
+    /// The user is blocked.
     case blocked // = 10
+
+    /// The user is blocked no longer.
     case unblocked // = 11
     case UNRECOGNIZED(Int)
 
@@ -310,11 +358,13 @@ public nonisolated struct Ringway_V1_FriendEvent: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// The profile of the log's owner has changed, from whichever device.
 public nonisolated struct Ringway_V1_ProfileEvent: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Whole, as it is now.
   public var profile: Ringway_V1_Profile {
     get {_profile ?? Ringway_V1_Profile()}
     set {_profile = newValue}
@@ -331,21 +381,31 @@ public nonisolated struct Ringway_V1_ProfileEvent: Sendable {
   fileprivate var _profile: Ringway_V1_Profile? = nil
 }
 
+/// A device of the log's owner has come or gone.
 public nonisolated struct Ringway_V1_DeviceEvent: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Which of them it is.
   public var change: Ringway_V1_DeviceEvent.Change = .unspecified
 
+  /// Which device.
   public var deviceID: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// What has changed.
   public nonisolated enum Change: SwiftProtobuf.Enum, Swift.CaseIterable {
     public typealias RawValue = Int
+
+    /// Never sent.
     case unspecified // = 0
+
+    /// It has logged in.
     case added // = 1
+
+    /// It has ended: its tokens are refused from here on.
     case revoked // = 2
     case UNRECOGNIZED(Int)
 

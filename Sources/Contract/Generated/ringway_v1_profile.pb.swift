@@ -25,22 +25,28 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// A user as others see them, or, for their own, as they are.
 public nonisolated struct Ringway_V1_Profile: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The account's id.
   public var userID: Int64 = 0
 
+  /// The account's; never changes.
   public var username: String = String()
 
+  /// The name to show. The username at first.
   public var nickname: String = String()
 
+  /// A line about oneself; may be empty.
   public var signature: String = String()
 
   /// Rises by one with each change, last_seen excepted.
   public var version: Int64 = 0
 
+  /// When version last rose.
   public var updatedAt: SwiftProtobuf.Google_Protobuf_Timestamp {
     get {_updatedAt ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
     set {_updatedAt = newValue}
@@ -50,6 +56,7 @@ public nonisolated struct Ringway_V1_Profile: Sendable {
   /// Clears the value of `updatedAt`. Subsequent reads from it will return its default value.
   public mutating func clearUpdatedAt() {self._updatedAt = nil}
 
+  /// Free text, e.g. a city; may be empty.
   public var region: String = String()
 
   /// "YYYY-MM-DD", or empty.
@@ -79,9 +86,17 @@ public nonisolated struct Ringway_V1_Profile: Sendable {
   /// What the user wants to show while connected.
   public nonisolated enum Status: SwiftProtobuf.Enum, Swift.CaseIterable {
     public typealias RawValue = Int
+
+    /// Not for the caller to see, or INVISIBLE.
     case unspecified // = 0
+
+    /// There and at ease.
     case online // = 1
+
+    /// There, but not at the device.
     case away // = 2
+
+    /// There, and not to be disturbed.
     case busy // = 3
 
     /// Looks to others as if the user were not there: they see no status, and last_seen stands still.
@@ -131,11 +146,13 @@ public nonisolated struct Ringway_V1_Profile: Sendable {
   fileprivate var _lastSeen: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
 }
 
+/// Whose.
 public nonisolated struct Ringway_V1_GetProfileRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Any user's, also the caller's own.
   public var userID: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -143,6 +160,7 @@ public nonisolated struct Ringway_V1_GetProfileRequest: Sendable {
   public init() {}
 }
 
+/// Whose.
 public nonisolated struct Ringway_V1_GetProfilesRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -156,6 +174,7 @@ public nonisolated struct Ringway_V1_GetProfilesRequest: Sendable {
   public init() {}
 }
 
+/// Those that the caller may see.
 public nonisolated struct Ringway_V1_GetProfilesResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -169,6 +188,7 @@ public nonisolated struct Ringway_V1_GetProfilesResponse: Sendable {
   public init() {}
 }
 
+/// Empty: the caller's own is meant.
 public nonisolated struct Ringway_V1_GetMyProfileRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -179,6 +199,7 @@ public nonisolated struct Ringway_V1_GetMyProfileRequest: Sendable {
   public init() {}
 }
 
+/// What to change, and to what.
 public nonisolated struct Ringway_V1_UpdateMyProfileRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -238,6 +259,7 @@ public nonisolated struct Ringway_V1_UpdateMyProfileRequest: Sendable {
   /// characters, together at most 2048 bytes.
   public var custom: Dictionary<String,String> = [:]
 
+  /// Any but STATUS_UNSPECIFIED.
   public var status: Ringway_V1_Profile.Status {
     get {_status ?? .unspecified}
     set {_status = newValue}
@@ -271,6 +293,7 @@ public nonisolated struct Ringway_V1_UpdateMyProfileRequest: Sendable {
   fileprivate var _updateMask: SwiftProtobuf.Google_Protobuf_FieldMask? = nil
 }
 
+/// What to look for.
 public nonisolated struct Ringway_V1_SearchProfilesRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -290,11 +313,13 @@ public nonisolated struct Ringway_V1_SearchProfilesRequest: Sendable {
   public init() {}
 }
 
+/// A page of what was found.
 public nonisolated struct Ringway_V1_SearchProfilesResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// At most limit.
   public var profiles: [Ringway_V1_Profile] = []
 
   /// Empty when this was the last page.
@@ -305,6 +330,7 @@ public nonisolated struct Ringway_V1_SearchProfilesResponse: Sendable {
   public init() {}
 }
 
+/// A picture as it comes from a camera or a file.
 public nonisolated struct Ringway_V1_SetMyAvatarRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -321,6 +347,7 @@ public nonisolated struct Ringway_V1_SetMyAvatarRequest: Sendable {
   public init() {}
 }
 
+/// Empty: the caller's own is meant.
 public nonisolated struct Ringway_V1_RemoveMyAvatarRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -331,11 +358,13 @@ public nonisolated struct Ringway_V1_RemoveMyAvatarRequest: Sendable {
   public init() {}
 }
 
+/// Which picture, and how large.
 public nonisolated struct Ringway_V1_GetAvatarRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// As Profile.avatar shows it: 64 hexadecimal digits, lower case.
   public var hash: String = String()
 
   /// Pixels a side: 512 or 128; 0 means 512.
@@ -346,13 +375,16 @@ public nonisolated struct Ringway_V1_GetAvatarRequest: Sendable {
   public init() {}
 }
 
+/// A picture. It never changes under its hash.
 public nonisolated struct Ringway_V1_GetAvatarResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// "image/webp".
   public var contentType: String = String()
 
+  /// The file.
   public var image: Data = Data()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -360,6 +392,7 @@ public nonisolated struct Ringway_V1_GetAvatarResponse: Sendable {
   public init() {}
 }
 
+/// Who has gone.
 public nonisolated struct Ringway_V1_RecordLastSeenRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -373,6 +406,7 @@ public nonisolated struct Ringway_V1_RecordLastSeenRequest: Sendable {
   public init() {}
 }
 
+/// Empty: it is written down.
 public nonisolated struct Ringway_V1_RecordLastSeenResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for

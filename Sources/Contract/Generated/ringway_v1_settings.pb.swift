@@ -23,6 +23,8 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
 /// What an audience is asked for.
 public nonisolated enum Ringway_V1_PrivacyField: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
+
+  /// Refused.
   case unspecified // = 0
 
   /// Find the user by searching. By default everyone.
@@ -93,6 +95,7 @@ public nonisolated struct Ringway_V1_Audience: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Which circle.
   public var kind: Ringway_V1_Audience.Kind = .unspecified
 
   /// For GROUP only. A group that does not exist, or no longer does, is nobody.
@@ -100,14 +103,23 @@ public nonisolated struct Ringway_V1_Audience: Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  /// How wide the circle is.
   public nonisolated enum Kind: SwiftProtobuf.Enum, Swift.CaseIterable {
     public typealias RawValue = Int
+
+    /// Refused.
     case unspecified // = 0
+
+    /// Whoever has an account.
     case everyone // = 1
+
+    /// Any friend.
     case friends // = 2
 
     /// The friends in one of the user's own friend groups.
     case group // = 3
+
+    /// Not even friends.
     case nobody // = 4
     case UNRECOGNIZED(Int)
 
@@ -151,11 +163,13 @@ public nonisolated struct Ringway_V1_Audience: Sendable {
   public init() {}
 }
 
+/// Who may do or see what. What each field guards stands at PrivacyField.
 public nonisolated struct Ringway_V1_Privacy: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// FIND.
   public var find: Ringway_V1_Audience {
     get {_find ?? Ringway_V1_Audience()}
     set {_find = newValue}
@@ -165,6 +179,7 @@ public nonisolated struct Ringway_V1_Privacy: Sendable {
   /// Clears the value of `find`. Subsequent reads from it will return its default value.
   public mutating func clearFind() {self._find = nil}
 
+  /// ADD.
   public var add: Ringway_V1_Audience {
     get {_add ?? Ringway_V1_Audience()}
     set {_add = newValue}
@@ -174,6 +189,7 @@ public nonisolated struct Ringway_V1_Privacy: Sendable {
   /// Clears the value of `add`. Subsequent reads from it will return its default value.
   public mutating func clearAdd() {self._add = nil}
 
+  /// MESSAGE.
   public var message: Ringway_V1_Audience {
     get {_message ?? Ringway_V1_Audience()}
     set {_message = newValue}
@@ -183,6 +199,7 @@ public nonisolated struct Ringway_V1_Privacy: Sendable {
   /// Clears the value of `message`. Subsequent reads from it will return its default value.
   public mutating func clearMessage() {self._message = nil}
 
+  /// PRESENCE.
   public var presence: Ringway_V1_Audience {
     get {_presence ?? Ringway_V1_Audience()}
     set {_presence = newValue}
@@ -192,6 +209,7 @@ public nonisolated struct Ringway_V1_Privacy: Sendable {
   /// Clears the value of `presence`. Subsequent reads from it will return its default value.
   public mutating func clearPresence() {self._presence = nil}
 
+  /// LAST_SEEN.
   public var lastSeen: Ringway_V1_Audience {
     get {_lastSeen ?? Ringway_V1_Audience()}
     set {_lastSeen = newValue}
@@ -201,6 +219,7 @@ public nonisolated struct Ringway_V1_Privacy: Sendable {
   /// Clears the value of `lastSeen`. Subsequent reads from it will return its default value.
   public mutating func clearLastSeen() {self._lastSeen = nil}
 
+  /// AVATAR.
   public var avatar: Ringway_V1_Audience {
     get {_avatar ?? Ringway_V1_Audience()}
     set {_avatar = newValue}
@@ -228,6 +247,7 @@ public nonisolated struct Ringway_V1_Push: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Whether there are notifications at all.
   public var enabled: Bool {
     get {_enabled ?? false}
     set {_enabled = newValue}
@@ -257,6 +277,7 @@ public nonisolated struct Ringway_V1_Push: Sendable {
   /// Clears the value of `messages`. Subsequent reads from it will return its default value.
   public mutating func clearMessages() {self._messages = nil}
 
+  /// Somebody asks for friendship.
   public var friendRequests: Bool {
     get {_friendRequests ?? false}
     set {_friendRequests = newValue}
@@ -266,6 +287,7 @@ public nonisolated struct Ringway_V1_Push: Sendable {
   /// Clears the value of `friendRequests`. Subsequent reads from it will return its default value.
   public mutating func clearFriendRequests() {self._friendRequests = nil}
 
+  /// Somebody has answered a request.
   public var friendAnswers: Bool {
     get {_friendAnswers ?? false}
     set {_friendAnswers = newValue}
@@ -275,6 +297,7 @@ public nonisolated struct Ringway_V1_Push: Sendable {
   /// Clears the value of `friendAnswers`. Subsequent reads from it will return its default value.
   public mutating func clearFriendAnswers() {self._friendAnswers = nil}
 
+  /// A device has logged in.
   public var logins: Bool {
     get {_logins ?? false}
     set {_logins = newValue}
@@ -284,6 +307,7 @@ public nonisolated struct Ringway_V1_Push: Sendable {
   /// Clears the value of `logins`. Subsequent reads from it will return its default value.
   public mutating func clearLogins() {self._logins = nil}
 
+  /// When there are none.
   public var quietHours: Ringway_V1_QuietHours {
     get {_quietHours ?? Ringway_V1_QuietHours()}
     set {_quietHours = newValue}
@@ -315,6 +339,7 @@ public nonisolated struct Ringway_V1_QuietHours: Sendable {
   /// "HH:MM", 00:00 to 23:59; not the same as end.
   public var start: String = String()
 
+  /// As start.
   public var end: String = String()
 
   /// An IANA name, e.g. "Europe/Berlin".
@@ -325,6 +350,7 @@ public nonisolated struct Ringway_V1_QuietHours: Sendable {
   public init() {}
 }
 
+/// All that a user has decided.
 public nonisolated struct Ringway_V1_Settings: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -336,6 +362,7 @@ public nonisolated struct Ringway_V1_Settings: @unchecked Sendable {
     set {_uniqueStorage()._version = newValue}
   }
 
+  /// When version last rose.
   public var updatedAt: SwiftProtobuf.Google_Protobuf_Timestamp {
     get {_storage._updatedAt ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
     set {_uniqueStorage()._updatedAt = newValue}
@@ -355,6 +382,7 @@ public nonisolated struct Ringway_V1_Settings: @unchecked Sendable {
   /// Clears the value of `privacy`. Subsequent reads from it will return its default value.
   public mutating func clearPrivacy() {_uniqueStorage()._privacy = nil}
 
+  /// Likewise.
   public var push: Ringway_V1_Push {
     get {_storage._push ?? Ringway_V1_Push()}
     set {_uniqueStorage()._push = newValue}
@@ -371,6 +399,7 @@ public nonisolated struct Ringway_V1_Settings: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// How much the device has already.
 public nonisolated struct Ringway_V1_GetSettingsRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -384,6 +413,7 @@ public nonisolated struct Ringway_V1_GetSettingsRequest: Sendable {
   public init() {}
 }
 
+/// What is absent stays as it is.
 public nonisolated struct Ringway_V1_UpdateSettingsRequest: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -432,6 +462,7 @@ public nonisolated struct Ringway_V1_SettingsEvent: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Its version is the new one.
   public var settings: Ringway_V1_Settings {
     get {_settings ?? Ringway_V1_Settings()}
     set {_settings = newValue}
@@ -448,13 +479,16 @@ public nonisolated struct Ringway_V1_SettingsEvent: Sendable {
   fileprivate var _settings: Ringway_V1_Settings? = nil
 }
 
+/// One viewer against many owners.
 public nonisolated struct Ringway_V1_CheckAudienceRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Who wants to do or see it.
   public var viewerID: Int64 = 0
 
+  /// What it is.
   public var field: Ringway_V1_PrivacyField = .unspecified
 
   /// At most 1000.
@@ -465,6 +499,7 @@ public nonisolated struct Ringway_V1_CheckAudienceRequest: Sendable {
   public init() {}
 }
 
+/// Who lets them.
 public nonisolated struct Ringway_V1_CheckAudienceResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
