@@ -42,6 +42,7 @@ lint:
 	@scripts/setup.sh --tests
 	@scripts/lint.sh
 	@scripts/contract.sh
+	@scripts/migrations.sh
 
 autobahn:
 	@scripts/setup.sh --tests

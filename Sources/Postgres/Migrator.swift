@@ -1,6 +1,11 @@
 // Brings a database to the schema of this program: applies the files `NNNN_name.sql` of a directory once each, in
 // order, each in a transaction of its own, and records them. It has no way back: a mistake is mended by the next file.
 //
+// A file that begins with the line `-- outside of a transaction` holds one statement that Postgres allows nowhere else,
+// such as CREATE INDEX CONCURRENTLY, and one that does no harm when it is run again after it was cut short.
+//
+// No file waits long for a lock, because whoever comes after it would wait behind it: it is rolled back, to be run again.
+//
 // Several migrators may start at once; an advisory lock lets one work and the others find nothing to do. The lock
 // belongs to a session, so migrate on a direct connection, not through PgBouncer's transaction mode.
 import FoundationEssentials
@@ -16,6 +21,25 @@ public enum SchemaStatus: Sendable, Equatable {
     case changed([String])
 }
 
+/// A migration, as a file, as a row of the database, or both.
+public struct MigrationRecord: Sendable, Equatable {
+    public enum State: String, Sendable {
+        case applied
+        case pending
+        /// The file was edited after it had been applied.
+        case changed
+        /// Applied by a program newer than this one, which has no such file.
+        case unknown
+        /// Pending, but older than one that is applied: it will be refused.
+        case outOfOrder = "out of order"
+    }
+
+    public let version: Int
+    public let name: String
+    public let state: State
+    public let appliedAt: Date?
+}
+
 public enum MigrationError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The directory can't be read.
     case unreadable(String)
@@ -29,6 +53,8 @@ public enum MigrationError: Error, Sendable, Equatable, CustomStringConvertible 
     case outOfOrder(String)
     /// A file's SQL was refused; it was rolled back. Files before it stay applied.
     case refused(String, sqlState: String?)
+    /// A file could not have a lock that it needs in time; it was rolled back. Run it again when there is less to do.
+    case locked(String)
 
     public var description: String {
         switch self {
@@ -38,6 +64,7 @@ public enum MigrationError: Error, Sendable, Equatable, CustomStringConvertible 
         case .changed(let names): "changed after they were applied: \(names.joined(separator: ", "))"
         case .outOfOrder(let name): "\(name) is older than a migration that is applied already"
         case .refused(let name, let state): "\(name) was refused and rolled back, SQLSTATE \(state ?? "unknown")"
+        case .locked(let name): "\(name) waited too long for a lock and was rolled back; run it again"
         }
     }
 }
@@ -46,10 +73,16 @@ public struct Migrator: Sendable {
     /// Any number; every migrator of every version must use this one.
     private static let lock: Int64 = 0x7269_6e67_7761_7900
 
+    /// For a lock on a table, from each statement of a file on.
+    private static let lockPatience: Duration = .seconds(5)
+    private static let outsideMark = "-- outside of a transaction\n"
+
     private struct Migration {
         let version: Int32
         let name: String
         let script: String
+
+        var isOutside: Bool { script.hasPrefix(Migrator.outsideMark) }
 
         /// FNV-1a, 64 bits: it shows a change, it need not withstand an enemy.
         var checksum: String {
@@ -61,7 +94,9 @@ public struct Migrator: Sendable {
 
     private struct Applied {
         let version: Int32
+        let name: String
         let checksum: String
+        let at: Date
     }
 
     private let directory: String
@@ -82,7 +117,7 @@ public struct Migrator: Sendable {
         return try await client.withConnection { connection in
             // Whatever happens, the lock goes with the connection.
             connection.spoil()
-            try await connection.execute(script: "SELECT pg_advisory_lock(\(Migrator.lock))")
+            try await Migrator.waitForLock(connection)
             try await connection.execute(script: Migrator.createTable)
             let applied = try await Migrator.applied(connection)
             let pending = try Migrator.pending(migrations, applied)
@@ -95,20 +130,45 @@ public struct Migrator: Sendable {
 
     /// Compares, and changes nothing.
     public func status(_ client: PostgresClient) async throws -> SchemaStatus {
-        let migrations = try load()
-        return try await client.withConnection { connection in
-            let exists = try await connection.query("SELECT to_regclass('public.ringway_migrations') IS NOT NULL")
-            let isInstalled = try exists[0].decode(Bool.self)
-            let applied = isInstalled ? try await Migrator.applied(connection) : []
+        let records = try await records(client)
+        func names(_ state: MigrationRecord.State) -> [String] { records.filter { $0.state == state }.map(\.name) }
+        let changed = names(.changed)
+        if !changed.isEmpty { return .changed(changed) }
+        let behind = records.filter { $0.appliedAt == nil }.map(\.name)
+        if !behind.isEmpty { return .behind(behind) }
+        let unknown = records.filter { $0.state == .unknown }.map(\.version)
+        return unknown.isEmpty ? .current : .unknown(unknown)
+    }
 
-            let changed = Migrator.changed(migrations, applied)
-            if !changed.isEmpty { return .changed(changed) }
-            let versions = Set(applied.map(\.version))
-            let behind = migrations.filter { !versions.contains($0.version) }
-            if !behind.isEmpty { return .behind(behind.map(\.name)) }
-            let unknown = versions.subtracting(migrations.map(\.version))
-            return unknown.isEmpty ? .current : .unknown(unknown.map { Int($0) }.sorted())
+    /// Every migration that there is, in order. Changes nothing.
+    public func records(_ client: PostgresClient) async throws -> [MigrationRecord] {
+        let migrations = try load()
+        let applied = try await client.withConnection { connection in
+            let exists = try await connection.query("SELECT to_regclass('public.ringway_migrations') IS NOT NULL")
+            return try exists[0].decode(Bool.self) ? try await Migrator.applied(connection) : []
         }
+        return Migrator.records(migrations, applied)
+    }
+
+    private static func records(_ migrations: [Migration], _ applied: [Applied]) -> [MigrationRecord] {
+        let rows = Dictionary(uniqueKeysWithValues: applied.map { ($0.version, $0) })
+        let newest = applied.last?.version ?? 0
+        let ours = migrations.map { migration in
+            let row = rows[migration.version]
+            let state: MigrationRecord.State =
+                if let row {
+                    row.checksum == migration.checksum ? .applied : .changed
+                } else {
+                    migration.version < newest ? .outOfOrder : .pending
+                }
+            return MigrationRecord(
+                version: Int(migration.version), name: migration.name, state: state, appliedAt: row?.at)
+        }
+        let known = Set(migrations.map(\.version))
+        let others = applied.filter { !known.contains($0.version) }.map {
+            MigrationRecord(version: Int($0.version), name: $0.name, state: .unknown, appliedAt: $0.at)
+        }
+        return (ours + others).sorted { $0.version < $1.version }
     }
 
     private static let createTable = """
@@ -121,32 +181,36 @@ public struct Migrator: Sendable {
         """
 
     private static func applied(_ connection: PostgresConnection) async throws -> [Applied] {
-        try await connection.query("SELECT version, checksum FROM public.ringway_migrations ORDER BY version").map {
-            let (version, checksum) = try $0.decode(Int32.self, String.self)
-            return Applied(version: version, checksum: checksum)
+        let rows = try await connection.query(
+            "SELECT version, name, checksum, applied_at FROM public.ringway_migrations ORDER BY version")
+        return try rows.map {
+            let (version, name, checksum, at) = try $0.decode(Int32.self, String.self, String.self, Date.self)
+            return Applied(version: version, name: name, checksum: checksum, at: at)
         }
-    }
-
-    private static func changed(_ migrations: [Migration], _ applied: [Applied]) -> [String] {
-        let checksums = Dictionary(uniqueKeysWithValues: applied.map { ($0.version, $0.checksum) })
-        return migrations.filter { checksums[$0.version, default: $0.checksum] != $0.checksum }.map(\.name)
     }
 
     private static func pending(_ migrations: [Migration], _ applied: [Applied]) throws -> [Migration] {
-        let changed = changed(migrations, applied)
+        let records = records(migrations, applied)
+        let changed = records.filter { $0.state == .changed }.map(\.name)
         if !changed.isEmpty { throw MigrationError.changed(changed) }
-        let versions = Set(applied.map(\.version))
-        let pending = migrations.filter { !versions.contains($0.version) }
-        if let first = pending.first, let last = applied.last, first.version < last.version {
-            throw MigrationError.outOfOrder(first.name)
+        if let late = records.first(where: { $0.state == .outOfOrder }) { throw MigrationError.outOfOrder(late.name) }
+        let pending = Set(records.filter { $0.state == .pending }.map(\.version))
+        return migrations.filter { pending.contains(Int($0.version)) }
+    }
+
+    /// Asked for again and again: who waits in one statement has a snapshot, for whose end CREATE INDEX CONCURRENTLY
+    /// would wait in turn.
+    private static func waitForLock(_ connection: PostgresConnection) async throws {
+        while try await !connection.query("SELECT pg_try_advisory_lock(\(lock))")[0].decode(Bool.self) {
+            try await Task.sleep(for: .milliseconds(50))
         }
-        return pending
     }
 
     private static func apply(_ migration: Migration, on connection: PostgresConnection) async throws {
         do {
-            try await connection.execute(script: "BEGIN")
-            try await connection.execute(script: migration.script)
+            if migration.isOutside { try await connection.execute(script: migration.script) }
+            try await connection.execute(script: "BEGIN; SET LOCAL lock_timeout = '\(lockPatience.components.seconds)s'")
+            if !migration.isOutside { try await connection.execute(script: migration.script) }
             try await connection.query(
                 """
                 INSERT INTO public.ringway_migrations (version, name, checksum)
@@ -156,6 +220,7 @@ public struct Migrator: Sendable {
         } catch {
             // The connection is closed behind us, and the transaction with it.
             guard error.code == .server else { throw error }
+            if error.sqlState == "55P03" { throw MigrationError.locked(migration.name) }
             throw MigrationError.refused(migration.name, sqlState: error.sqlState)
         }
     }

@@ -7,9 +7,18 @@ import ServiceKit
 
 struct Migrate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Apply the migrations that the database lacks, once, under a lock.")
+        abstract: "Apply the migrations that the database lacks, once, under a lock.",
+        discussion: """
+            There is no way back: a mistake is mended by the next migration. A file that can't have a lock within five \
+            seconds is rolled back; run the command again.
 
-    @Flag(help: "Only say what would be applied; exit code 3 if anything would.")
+            --status changes nothing. It prints a line a migration: its name; applied, pending, changed (edited after \
+            it was applied), out of order (older than one that is applied) or unknown (of a newer ringway); and when it \
+            was applied. Exit code 0: the schema is this program's. 3: something is pending. 4: something is wrong or \
+            newer.
+            """)
+
+    @Flag(help: "Only say what is applied and what would be.")
     var status = false
 
     @Argument(parsing: .captureForPassthrough, help: "--postgres-url, --migrations; see ringway serve --help.")
@@ -20,9 +29,11 @@ struct Migrate: AsyncParsableCommand {
             let settings = try ServeSettings(arguments: arguments)
             let database = Database(settings)
             if status {
-                let status = try await database.status()
-                print(Database.describe(status))
-                if status != .current { throw ExitCode(3) }
+                let records = try await database.records()
+                print(Self.table(records))
+                await database.shutdown()
+                if let code = Self.exitCode(for: records) { throw code }
+                return
             } else {
                 let applied = try await database.migrate()
                 print(applied.isEmpty ? "nothing to apply; the schema is current"
@@ -30,6 +41,20 @@ struct Migrate: AsyncParsableCommand {
             }
             await database.shutdown()
         }
+    }
+
+    private static func table(_ records: [MigrationRecord]) -> String {
+        let width = records.map(\.name.count).max() ?? 0
+        return records.map { record in
+            let name = record.name.padding(toLength: width, withPad: " ", startingAt: 0)
+            let time = record.appliedAt.map { " " + $0.formatted(.iso8601) } ?? ""
+            return "\(name)  \(record.state.rawValue)\(time)"
+        }.joined(separator: "\n")
+    }
+
+    private static func exitCode(for records: [MigrationRecord]) -> ExitCode? {
+        if records.contains(where: { $0.state != .applied && $0.state != .pending }) { return ExitCode(4) }
+        return records.contains { $0.state == .pending } ? ExitCode(3) : nil
     }
 }
 
@@ -53,6 +78,10 @@ struct Database {
 
     func status() async throws -> SchemaStatus {
         try await translating { try await migrator.status(quietClient) }
+    }
+
+    func records() async throws -> [MigrationRecord] {
+        try await translating { try await migrator.records(quietClient) }
     }
 
     func migrate() async throws -> [String] {

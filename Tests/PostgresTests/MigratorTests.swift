@@ -99,6 +99,61 @@ import Testing
         }
     }
 
+    @Test func records__tell_each_migration_and_its_state() async throws {
+        try await withDatabase { client, _ in
+            let files = try Files(Self.two)
+            #expect(try await files.migrator.records(client).map(\.state) == [.pending, .pending])
+            _ = try await files.migrator.migrate(client)
+            try files.write("0000_early.sql", "SELECT 1")
+            try files.write("0001_first.sql", "SELECT 1")
+            try files.remove("0002_second.sql")
+            try files.write("0003_third.sql", "SELECT 1")
+            let records = try await files.migrator.records(client)
+            #expect(records.map(\.name) == ["0000_early", "0001_first", "0002_second", "0003_third"])
+            #expect(records.map(\.state) == [.outOfOrder, .changed, .unknown, .pending])
+            #expect(records.map { $0.appliedAt == nil } == [true, false, false, true])
+            // To say so has changed nothing.
+            #expect(try await client.value("SELECT count(*) FROM ringway_migrations", as: Int64.self) == 2)
+        }
+    }
+
+    @Test func a_lock_that_is_not_to_be_had__ends_the_file_and_not_who_waits_behind_it() async throws {
+        try await withDatabase { client, _ in
+            let files = try Files(Self.two)
+            _ = try await files.migrator.migrate(client)
+            try files.write("0003_third.sql", "ALTER TABLE first ADD COLUMN y int")
+            try await client.transaction { holder in
+                try await holder.query("SELECT x FROM first")
+                await #expect(throws: MigrationError.locked("0003_third")) { try await files.migrator.migrate(client) }
+            }
+            #expect(try await files.migrator.migrate(client) == ["0003_third"])
+        }
+    }
+
+    @Test func file_outside_of_a_transaction__builds_an_index_while_another_migrator_waits() async throws {
+        try await withDatabase { client, database in
+            let files = try Files(Self.two)
+            _ = try await files.migrator.migrate(client)
+            try files.write(
+                "0003_third.sql", "-- outside of a transaction\nCREATE INDEX CONCURRENTLY IF NOT EXISTS of_x ON first (x)")
+            let applied = try await withThrowingTaskGroup(of: [String].self) { group in
+                for _ in 0..<3 {
+                    group.addTask {
+                        let other = PostgresClient(
+                            configuration: PostgresConfiguration(url: database.url), logger: quiet)
+                        let names = try await files.migrator.migrate(other)
+                        await other.shutdown()
+                        return names
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(applied.filter { !$0.isEmpty } == [["0003_third"]])
+            #expect(try await client.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'of_x'::regclass", as: Bool.self))
+            #expect(try await files.migrator.status(client) == .current)
+        }
+    }
+
     @Test func badDirectories_areNamed() async throws {
         try await withDatabase { client, _ in
             await #expect(throws: MigrationError.unreadable("/nonexistent")) {
