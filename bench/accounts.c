@@ -72,18 +72,28 @@ static void post(uint16_t port, const char *path, const char *token, const char 
     }
 }
 
-void account_register(uint16_t http_port, unsigned index, struct account *account) {
+static void enter(uint16_t port, const char *path, const char *name, const char *password, struct account *account) {
     char body[256], answer[ANSWER_BYTES_MAX + 1];
     snprintf(body, sizeof body,
-             "{\"username\":\"bench-%d-%u\",\"password\":\"correct horse %u\","
-             "\"device\":{\"name\":\"bench\",\"platform\":\"linux\"}}",
-             getpid(), index, index);
-    post(http_port, "/v1/auth/register", NULL, body, answer);
+             "{\"username\":\"%s\",\"password\":\"%s\",\"device\":{\"name\":\"bench\",\"platform\":\"linux\"}}", name,
+             password);
+    post(port, path, NULL, body, answer);
     const size_t length = strlen(answer);
     if (!json_string(answer, length, "userId", account->user_id, sizeof account->user_id)
         || !json_string(answer, length, "accessToken", account->token, sizeof account->token)) {
-        die("the answer to a registration has no userId or accessToken");
+        die("HTTP: %s: the answer has no userId or accessToken", path);
     }
+}
+
+void account_register(uint16_t http_port, unsigned index, struct account *account) {
+    char name[40], password[40];
+    snprintf(name, sizeof name, "bench-%d-%u", getpid(), index);
+    snprintf(password, sizeof password, "correct horse %u", index);
+    enter(http_port, "/v1/auth/register", name, password, account);
+}
+
+void account_log_in(uint16_t http_port, const char *name, const char *password, struct account *account) {
+    enter(http_port, "/v1/auth/login", name, password, account);
 }
 
 void account_befriend(uint16_t http_port, const struct account *a, const struct account *b) {

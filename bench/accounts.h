@@ -12,6 +12,8 @@ struct account {
 
 // Registers a fresh user; index makes its name unique within this process.
 void account_register(uint16_t http_port, unsigned index, struct account *account);
+// Adds a device to one that exists.
+void account_log_in(uint16_t http_port, const char *name, const char *password, struct account *account);
 // a asks, b accepts.
 void account_befriend(uint16_t http_port, const struct account *a, const struct account *b);
 

@@ -140,6 +140,22 @@ def messages(lines):
                   f"{line['server_cpu_us']:>8.0f}{line['missing']:>9}{line['refused']:>9}{line['disordered']:>12}")
 
 
+def services(lines):
+    for line in lines:
+        if line["phase"] == "seed":
+            print(f"\n{line['users']:,} users seeded in {line['seconds']:,} s")
+    cells = {}
+    for line in lines:
+        if "kind" in line:
+            cells.setdefault((line["phase"], line["kind"], line["server"]), []).append(line)
+    table("HTTP API and Postgres (fsync on): median of the rounds",
+          ["phase", "request", "server", "requests/s", "p50 ms", "p99 ms", "max ms", "server CPU us", "wrong"],
+          [[*cell, f"{median_of(own, 'requests_per_s'):,.0f}",
+            *(f"{median_of(own, key):,.2f}" for key in ("p50_ms", "p99_ms", "max_ms")),
+            f"{median_of(own, 'server_cpu_us'):,.0f}", str(sum(line["wrong"] for line in own))]
+           for cell, own in cells.items()])
+
+
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
@@ -148,7 +164,7 @@ def main():
             print(f"{line['cpu']}, {line['cores']} cores, Linux {line['kernel']}; commit {line['commit']}, {line['at']}"
                   + ("; a smoke run: its figures mean nothing" if line["smoke"] else ""))
     scenarios = {"echo": echo, "left_out": left_out, "open": open_loop, "fanout": fanout, "storm": storm, "idle": idle,
-                 "counts": counts, "connections": connections, "messages": messages}
+                 "counts": counts, "connections": connections, "messages": messages, "services": services}
     for name, scenario in scenarios.items():
         chosen = [line for line in lines if line["scenario"] == name]
         if chosen:

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Measures Ringway on this machine, and prints tables; every figure also goes to bench/results/, a line of JSON each.
 #
-#   run.sh [--smoke | --full] [core] [connections] [messages]
+#   run.sh [--smoke | --full] [--million] [core] [connections] [messages] [services]
 #
 # core         the core and `ringway echo` beside raw io_uring and epoll TCP echoes, the servers taking turns: core.py
 # connections  10,000 WebSockets open at once
 # messages     5,000 logged-in sessions, and durable messages between friends, over a Postgres of its own
+# services     the HTTP API over a Postgres of its own: reads, writes, and everything beside a crowd of log-ins
 #
+# --million adds to services the same as a user with 5,000 friends and 10,000 requests, among 1,000,000 seeded users.
 # --full measures the whole grid of sizes, connections and depths in more and longer rounds, and the epoll backend.
 # --smoke runs everything short, for continuous integration. Either way the exit status tells of refused connections
 # and of wrong or lost messages, never of time. BENCH_BINARY names a binary to measure instead of this tree's.
@@ -15,23 +17,26 @@ cd "$(dirname "$0")/.."
 
 connections=10000 hold_seconds=10
 sessions=5000 rate=2000 open_seconds=20 closed_seconds=10
-smoke=false full=false
+services_seconds=8 rounds=2 seeded=1000 friends=200
+smoke=false full=false million=false
 scenarios=()
 for argument in "$@"; do
     case $argument in
         --smoke)
             smoke=true connections=1000 hold_seconds=2
             sessions=200 rate=500 open_seconds=5 closed_seconds=2
+            services_seconds=1 rounds=1 seeded=300
             ;;
         --full) full=true ;;
-        core | connections | messages) scenarios+=("$argument") ;;
+        --million) million=true ;;
+        core | connections | messages | services) scenarios+=("$argument") ;;
         *)
-            sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+            sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
             exit 2
             ;;
     esac
 done
-((${#scenarios[@]})) || scenarios=(core connections messages)
+((${#scenarios[@]})) || scenarios=(core connections messages services)
 
 work=$(mktemp -d /tmp/ringway-bench.XXXXXX)
 # Postgres runs as another user when the caller is root, and has to get through.
@@ -128,18 +133,33 @@ run_connections() {
     stop "$pid"
 }
 
-run_messages() {
-    local ws http grpc ops
-    ws=$(free_port) http=$(free_port) grpc=$(free_port) ops=$(free_port)
-    scripts/postgres.sh start "$work/postgres" >/dev/null
-    RINGWAY_POSTGRES_URL=$(scripts/postgres.sh url "$work/postgres")
+# A fresh, migrated database of the run's own Postgres, which starts with the first one.
+fresh_database() {
+    if [[ ! -d $work/postgres ]]; then scripts/postgres.sh start "$work/postgres" >/dev/null; fi
+    local server
+    server=$(scripts/postgres.sh url "$work/postgres")
+    psql --no-psqlrc --quiet --dbname="$server" --command="CREATE DATABASE $1"
+    RINGWAY_POSTGRES_URL=${server/\/ringway\?//$1?}
     export RINGWAY_POSTGRES_URL
     "$ringway" migrate >"$work/migrate.log" 2>&1 || {
         cat "$work/migrate.log" >&2
         die "migrate failed"
     }
-    start serve "$ws" "$ringway" serve --ws-port "$ws" --http-port "$http" --grpc-port "$grpc" --ops-port "$ops"
+}
+
+# serve SETTING...: sets `pid`, `ws` and `http`. The limits on callers would be what is measured.
+serve() {
+    local grpc ops
+    ws=$(free_port) http=$(free_port) grpc=$(free_port) ops=$(free_port)
+    start serve "$ws" "$ringway" serve --ws-port "$ws" --http-port "$http" --grpc-port "$grpc" --ops-port "$ops" \
+        --limit-address 0 --limit-guesses 0 --limit-account 0 --limit-device 0 "$@"
     await_port "$http" "$pid" "$work/serve.log"
+}
+
+run_messages() {
+    local ws http
+    fresh_database messages
+    serve
     "$bin/messages" --ws-port "$ws" --http-port "$http" --server-pid "$pid" --sessions "$sessions" --rate "$rate" \
         --seconds "$open_seconds" --closed-seconds "$closed_seconds" >"$work/messages.jsonl" || {
         failed=1
@@ -147,6 +167,50 @@ run_messages() {
     }
     record scenario=messages <"$work/messages.jsonl"
     stop "$pid"
+}
+
+# ask_services LABEL SETTINGS OPTION...: one server with these settings, and one run of the load against it.
+ask_services() {
+    local label=$1 settings=$2 ws http
+    shift 2
+    # shellcheck disable=SC2086 # several settings, or none
+    serve $settings
+    "$bin/services" --port "$http" --server-pid "$pid" "$@" >"$work/services.jsonl" || {
+        failed=1
+        tail -n 20 "$work/serve.log" >&2
+    }
+    record scenario=services "server=$label" <"$work/services.jsonl"
+    stop "$pid"
+}
+
+seed() {
+    "$ringway" seed "$@" >"$work/seed.log" 2>&1 || {
+        cat "$work/seed.log" >&2
+        die "seed failed"
+    }
+}
+
+run_services() {
+    local round load=(--users "$seeded" --friends "$friends" --seconds "$services_seconds")
+    fresh_database services
+    seed --users "$seeded" --friends "$friends" --most-friends 0 --most-requests 0
+    for ((round = 0; round < rounds; round++)); do
+        ask_services serve "" "${load[@]}" --phases reads
+        # A binary that knows the setting can be measured without what it switches off.
+        if "$ringway" serve --help | grep -q -- '--cache '; then
+            ask_services "serve --cache off" "--cache off" "${load[@]}" --phases reads
+        fi
+    done
+    ask_services serve "" "${load[@]}" --phases writes,logins
+    if $million; then
+        fresh_database million
+        local began=$SECONDS
+        seed --users 1000000 --friends 2 --requests 1
+        echo '{"phase":"seed","users":1000000,"seconds":'$((SECONDS - began))'}' | record scenario=services server=million
+        # One reader: the first user, whose first page of friends is full.
+        ask_services million "--friends-max 10000 --friend-requests-max 20000" --users 1000000 --readers 1 \
+            --friends 200 --seconds "$services_seconds"
+    fi
 }
 
 for scenario in "${scenarios[@]}"; do "run_$scenario"; done
