@@ -289,7 +289,6 @@ static void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint3
 }
 
 void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes) {
-    r->received[buffer].held = 1;
     r->stats.bytes_in += bytes;
     uint32_t at = 0;
     if (gw_inbound_is_calm(r, conn)) {

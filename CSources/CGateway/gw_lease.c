@@ -23,8 +23,10 @@ struct gw_payload *gw_payload_acquire(struct gw_reactor *r, const struct gw_even
     if (received->leases == UINT16_MAX || (received->leases == 0 && r->leased >= r->io->receive_buffers / 2)) {
         return NULL;
     }
-    r->leased += received->leases == 0;
-    received->leases++;
+    if (received->leases++ == 0) {
+        r->leased++;
+        received->held = 1;   // the reactor's as well, until the turn that spends it has passed
+    }
     return (struct gw_payload *)received;
 }
 

@@ -22,8 +22,8 @@ static void gw_turn_release_bufs(struct gw_reactor *r) {
     }
 }
 
-// What the last turn's events pointed to is free again.
-static void gw_turn_release(struct gw_reactor *r) {
+// Takes the receive buffers with a lease out of the spent ones; returns how many are left.
+static unsigned gw_turn_keep_leased(struct gw_reactor *r) {
     unsigned returned = 0;
     for (uint32_t i = 0; i < r->spent_count; i++) {
         struct gw_received *received = &r->received[r->spent[i]];
@@ -32,6 +32,12 @@ static void gw_turn_release(struct gw_reactor *r) {
             r->spent[returned++] = r->spent[i];
         }
     }
+    return returned;
+}
+
+// What the last turn's events pointed to is free again.
+static void gw_turn_release(struct gw_reactor *r) {
+    const unsigned returned = r->leased == 0 ? r->spent_count : gw_turn_keep_leased(r);
     if (returned > 0) {
         gw_io_buffers_return(r->io, r->spent, returned);
     }

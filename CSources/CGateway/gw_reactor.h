@@ -29,7 +29,7 @@ struct gw_received {
     uint32_t next;            // in the input queue
     uint32_t start, end;      // bytes not yet decoded
     uint16_t leases;
-    uint8_t held;
+    uint8_t held;             // by the reactor; kept up only while there are leases
 };
 
 struct gw_reactor {
