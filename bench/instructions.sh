@@ -22,6 +22,9 @@ die() {
 command -v valgrind >/dev/null || die "valgrind is not installed (apt-get install valgrind)"
 make -s -C bench
 
+# Else callgrind counts each byte of a long copy (`rep movsb`) as an instruction.
+export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1073741824
+
 for depth in "$@"; do
     if ! valgrind --tool=callgrind --callgrind-out-file="$work/profile" --toggle-collect=lockstep_measured \
         .build-bench/lockstep --depth "$depth" "${options[@]}" >"$work/counts" 2>"$work/valgrind"; then
