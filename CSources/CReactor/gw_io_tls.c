@@ -43,7 +43,7 @@ static void gw_tls_receive_start(struct gw_io *io, uint32_t socket) {
     struct gw_io_tls *t = gw_tls(io);
     struct gw_tls_socket *s = &t->sockets[socket];
     s->flags |= GW_TLS_WANTED;
-    if (s->in == NULL && !(s->flags & (GW_TLS_RECEIVING | GW_TLS_INNER_ENDED))) {
+    if (!(s->flags & (GW_TLS_BLOCKED | GW_TLS_RECEIVING | GW_TLS_INNER_ENDED))) {
         s->flags |= GW_TLS_RECEIVING;
         gw_io_receive_start(t->inner, socket);
     }
@@ -90,6 +90,7 @@ static void gw_tls_close(struct gw_io *io, uint32_t socket) {
     }
     SSL_free(s->ssl);
     s->ssl = NULL;
+    gw_tls_drop_keys(t, s);
     gw_tls_leave_slot(t, s);
     gw_tls_drop_input(t, s);
     s->flags = GW_TLS_CLOSING | (s->flags & (GW_TLS_IN_READY | GW_TLS_IN_REPORTS | GW_TLS_IN_WAITING));
@@ -191,9 +192,11 @@ static void gw_tls_destroy(struct gw_io *io) {
     for (uint32_t socket = 0; socket < t->sockets_touched; socket++) {
         struct gw_tls_socket *s = &t->sockets[socket];
         SSL_free(s->ssl);
+        OPENSSL_cleanse(s->keys, sizeof s->keys);
         gw_tls_drop_input(t, s);
         gw_tls_drop_output(t, s);
     }
+    gw_tls_ciphers_close(t);
     SSL_CTX_free(t->context);
     BIO_free(t->bio);
     BIO_meth_free(t->bio_method);
@@ -239,7 +242,7 @@ static int gw_tls_open_bio(struct gw_io_tls *t) {
     return 0;
 }
 
-static int gw_tls_open(struct gw_io_tls *t, const struct gw_tls_config *config) {
+static int gw_tls_prepare(struct gw_io_tls *t, const struct gw_tls_config *config) {
     const struct gw_tls_list none = { GW_NO_SOCKET, GW_NO_SOCKET };
     t->ready = t->starved = t->waiting = t->reports = t->dry = none;
     t->io.receive_memory = gw_map((size_t)t->io.receive_buffers * t->io.receive_buffer_bytes);
@@ -255,7 +258,8 @@ static int gw_tls_open(struct gw_io_tls *t, const struct gw_tls_config *config) 
     }
     uint32_t buffer_bytes = GW_TLS_RECORD_BYTES + GW_TLS_RECORD_ROOM;
     buffer_bytes = buffer_bytes > t->io.receive_buffer_bytes ? buffer_bytes : t->io.receive_buffer_bytes;
-    if (gw_pool_create(t->buffer_bytes_max, buffer_bytes, &t->pool) != 0 || gw_tls_open_bio(t) != 0) {
+    if (gw_pool_create(t->buffer_bytes_max, buffer_bytes, &t->pool) != 0 || gw_tls_open_bio(t) != 0
+        || gw_tls_ciphers_open(t) != 0) {
         return -ENOMEM;
     }
     return gw_tls_context_load(config->certificate_file, config->key_file, &t->context);
@@ -275,7 +279,8 @@ int gw_io_tls_create(struct gw_io *inner, const struct gw_tls_config *config, st
     t->sockets_max = config->sockets_max;
     t->handshakes_max = config->handshakes_max;
     t->buffer_bytes_max = config->buffer_bytes_max;
-    const int error = gw_tls_open(t, config);
+    t->records_max = config->records_max != 0 ? config->records_max : GW_TLS_RECORDS_MAX;
+    const int error = gw_tls_prepare(t, config);
     if (error != 0) {
         gw_tls_destroy(&t->io);
         return error;

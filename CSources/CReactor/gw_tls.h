@@ -1,14 +1,18 @@
 // What the files of the TLS layer share: gw_io_tls.c (requests, the turn), gw_tls_input.c (ciphertext to events),
-// gw_tls_output.c (plaintext to ciphertext, and what of it has left), gw_tls_context.c (certificates, tickets).
-// gw_io_tls.h says what the layer promises.
+// gw_tls_output.c (plaintext to ciphertext, and what of it has left), gw_tls_context.c (certificates, tickets),
+// gw_tls_keys.c (what follows from a handshake), gw_tls_record.c (one record). gw_io_tls.h says what the layer promises.
 //
-// All of OpenSSL's reading and writing goes through one BIO for all sockets: the calls are synchronous, so that
-// `current` says whose they are. Plaintext lies in receive buffers of the layer's own; those of the backend below are
-// given back in the turn that brought them, and what could not be decrypted then waits in pool buffers.
+// OpenSSL shakes hands and is then freed: a connection that is through is its keys and nothing else
+// (docs/decisions/0014-tls-records.md). All of OpenSSL's reading and writing goes through one BIO for all sockets: the
+// calls are synchronous, so that `current` says whose they are. Plaintext lies in receive buffers of the layer's own;
+// those of the backend below are given back in the turn that brought them, and what could not be decrypted then, or is
+// not yet a whole record, waits in pool buffers.
 //
 // Owner: one reactor; thread: its.
-//   ssl != NULL <=> from the first byte to the close; SLOT <=> counted in handshakes
-//   in != NULL => the backend is told to receive no more
+//   ssl != NULL <=> from the first byte to the end of the handshake or the close; SLOT <=> counted in handshakes
+//   SECURE <=> the keys are set
+//   BLOCKED => input waits for something other than the peer, and the backend is told to receive no more
+//   plain != NULL => no record is opened before it is told
 //   out_bytes = sum of the lengths of out_first ...: ciphertext not yet taken; INNER_SENDING => its head is under way
 //   send_reported <= send_plain: plaintext that is encrypted and plaintext that was told to be taken
 #ifndef GW_TLS_H
@@ -22,10 +26,38 @@
 
 enum {
     GW_TLS_RECORD_BYTES = 16384,              // plaintext of the longest record, RFC 8446 section 5.1
-    GW_TLS_RECORD_ROOM = 256,                 // what a record adds, with a key update before it
+    GW_TLS_RECORD_ROOM = 256,                 // what a record may add, RFC 8446 section 5.2
+    GW_TLS_HEADER_BYTES = 5,
+    GW_TLS_TAG_BYTES = 16,
+    GW_TLS_IV_BYTES = 12,
+    GW_TLS_SALT_BYTES = 4,                    // of them, where AES-GCM in TLS 1.2 has the rest
+    GW_TLS_EXPLICIT_BYTES = 8,                // in the record
+    GW_TLS_USELESS_RECORDS_MAX = 32,          // that bring no byte, in a row
     GW_TLS_SEND_BYTES_MAX = 128 * 1024,       // plaintext encrypted at a time
     GW_TLS_OUT_BYTES_MAX = 256 * 1024,        // a peer that makes us answer and reads nothing is cut off at this
     GW_TLS_EVENTS = 1024,
+};
+
+// RFC 8446 section 5.1 and 6.
+enum gw_tls_content { GW_TLS_ALERT = 21, GW_TLS_HANDSHAKE = 22, GW_TLS_DATA = 23 };
+enum gw_tls_alert {
+    GW_TLS_CLOSE_NOTIFY = 0,
+    GW_TLS_UNEXPECTED_MESSAGE = 10,
+    GW_TLS_BAD_RECORD_MAC = 20,
+    GW_TLS_RECORD_OVERFLOW = 22,
+    GW_TLS_DECODE_ERROR = 50,
+    GW_TLS_INTERNAL_ERROR = 80,
+    GW_TLS_USER_CANCELED = 90,
+    GW_TLS_NO_ALERT = 256,
+};
+
+enum gw_tls_cipher { GW_TLS_AES_128_GCM, GW_TLS_AES_256_GCM, GW_TLS_CHACHA20_POLY1305, GW_TLS_CIPHERS };
+enum gw_tls_way { GW_TLS_IN, GW_TLS_OUT };
+
+struct gw_tls_keys {
+    uint64_t record;             // the number of the next one with this key
+    uint8_t key[32], iv[GW_TLS_IV_BYTES];
+    uint8_t secret[48];          // of TLS 1.3, from which the next key comes
 };
 
 enum gw_tls_flags {
@@ -36,7 +68,7 @@ enum gw_tls_flags {
     GW_TLS_ENDED = 16,           // and was
     GW_TLS_SLOT = 32,            // one of the handshakes in progress
     GW_TLS_SECURE = 64,          // the handshake is done
-    GW_TLS_BROKEN = 128,         // OpenSSL must not be asked again
+    GW_TLS_BROKEN = 128,         // nothing is to be said any more
     GW_TLS_SENDING = 256,        // the caller waits for SENT
     GW_TLS_INNER_SENDING = 512,
     GW_TLS_SHUT = 1024,          // the end follows what is queued
@@ -46,11 +78,14 @@ enum gw_tls_flags {
     GW_TLS_IN_REPORTS = 8192,    // or among the dry
     GW_TLS_IN_WAITING = 16384,
     GW_TLS_WAITING = 32768,      // for a slot, by this owner
+    GW_TLS_BLOCKED = 65536,
+    GW_TLS_SAID_END = 131072,
 };
 
 struct gw_tls_socket {
-    SSL *ssl;
+    SSL *ssl;                    // while it shakes hands
     struct gw_buf *in;           // ciphertext that waits, oldest first
+    struct gw_buf *plain;        // a record that is larger than a receive buffer, not yet told whole
     struct gw_buf *out_first, *out_last;
     struct iovec unsent;         // the first piece of a send that found no buffer
     uint32_t out_bytes;
@@ -60,6 +95,11 @@ struct gw_tls_socket {
     int32_t end_result;
     uint32_t next_ready, next_report, next_waiting;
     uint32_t flags;
+    uint8_t is_1_3;              // else 1.2
+    uint8_t cipher;              // enum gw_tls_cipher
+    uint8_t secret_bytes;
+    uint8_t useless;             // records, in a row
+    struct gw_tls_keys keys[2];  // enum gw_tls_way
 };
 
 struct gw_tls_list {
@@ -92,12 +132,15 @@ struct gw_io_tls {
     struct gw_tls_list waiting;  // for a slot
     struct gw_tls_list reports;  // a SENT is to be told
     struct gw_tls_list dry;      // a send found no buffer for the ciphertext
+    EVP_CIPHER *ciphers[GW_TLS_CIPHERS];
+    struct gw_tls_ready_cipher *ready_ciphers;
+    uint64_t records_max;        // with one key, of TLS 1.3
     struct gw_tls_socket *current;
+    uint32_t step_records;       // that OpenSSL has encrypted in the present step of current
     const uint8_t *feed;         // what has just arrived for current, behind its in
     uint32_t feed_bytes;
     uint64_t buffer_bytes_max;
     uint64_t starvations;
-    uint8_t scratch[GW_TLS_RECORD_BYTES];
     struct gw_io_event events[GW_TLS_EVENTS];
 };
 
@@ -114,6 +157,60 @@ static inline struct gw_io_event *gw_tls_tell(struct gw_tls_told *told, enum gw_
 
 // gw_tls_context.c: 0, -ENOMEM or an enum gw_tls_error.
 int gw_tls_context_load(const char *certificate_file, const char *key_file, SSL_CTX **context);
+
+// gw_tls_keys.c
+extern const uint8_t gw_tls_key_bytes[GW_TLS_CIPHERS];
+// OpenSSL's callbacks, SSL_CTX_set_keylog_callback(3) and SSL_CTX_set_msg_callback(3).
+void gw_tls_note_secret(const SSL *ssl, const char *line);
+void gw_tls_note_record(int writing, int version, int type, const void *header, size_t length, SSL *ssl, void *unused);
+// The handshake of the present step is done: takes the keys and frees OpenSSL's state. 0: that can't be.
+int gw_tls_take_over(struct gw_io_tls *t, struct gw_tls_socket *s);
+// The next key of TLS 1.3, RFC 8446 section 7.2. 0: OpenSSL refuses.
+int gw_tls_renew_keys(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_way way);
+void gw_tls_drop_keys(struct gw_io_tls *t, struct gw_tls_socket *s);
+
+static inline uint32_t gw_tls_explicit_bytes(const struct gw_tls_socket *s) {
+    return !s->is_1_3 && s->cipher != GW_TLS_CHACHA20_POLY1305 ? GW_TLS_EXPLICIT_BYTES : 0;
+}
+static inline uint32_t gw_tls_salt_bytes(const struct gw_tls_socket *s) {
+    return GW_TLS_IV_BYTES - gw_tls_explicit_bytes(s);
+}
+
+// gw_tls_record.c: 0 or -ENOMEM; close after either.
+int gw_tls_ciphers_open(struct gw_io_tls *t);
+void gw_tls_ciphers_close(struct gw_io_tls *t);
+// The socket's keys have changed.
+void gw_tls_forget_cipher(struct gw_io_tls *t, const struct gw_tls_socket *s);
+
+// A cursor over the caller's pieces, of which there is one at least.
+struct gw_tls_source {
+    const struct iovec *iov;
+    unsigned count;
+    size_t offset;
+};
+uint32_t gw_tls_take_piece(struct gw_tls_source *source, uint32_t most, const uint8_t **data);
+
+// A whole record, and what it takes with its header; source has the bytes. 0: OpenSSL refuses.
+uint32_t gw_tls_sealed_bytes(const struct gw_tls_socket *s, uint32_t plain_bytes);
+int gw_tls_seal(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_content type, struct gw_tls_source *source,
+                uint32_t plain_bytes, uint8_t *to);
+
+// A cursor over what a socket has received.
+struct gw_tls_input {
+    const struct gw_buf *buf;
+    uint32_t at;                 // of buf's bytes
+    const uint8_t *feed;
+    uint32_t feed_bytes;
+};
+uint32_t gw_tls_peek_input(struct gw_tls_input *input, uint32_t most, const uint8_t **data);   // 0: nothing is left
+void gw_tls_copy_input(struct gw_tls_input *input, uint8_t *to, uint32_t bytes);               // which are there
+
+// Opens the record whose header was read and whose body lies whole in the input. to has room for the opened bytes,
+// of which plain_bytes are content. GW_TLS_NO_ALERT, or what the peer is to be told.
+uint32_t gw_tls_opened_bytes(const struct gw_tls_socket *s, uint32_t body_bytes);
+enum gw_tls_alert gw_tls_open(struct gw_io_tls *t, struct gw_tls_socket *s, const uint8_t *header,
+                              struct gw_tls_input *input, uint32_t body_bytes, uint8_t *to, uint32_t *plain_bytes,
+                              uint8_t *type);
 
 // gw_tls_input.c
 // BIO's reading: what current has received. bytes: 0 for none now.
@@ -142,5 +239,8 @@ void gw_tls_retry_dry(struct gw_io_tls *t);
 void gw_tls_drop_output(struct gw_io_tls *t, struct gw_tls_socket *s);
 // Queues close_notify, once; behind what is queued.
 void gw_tls_say_end(struct gw_io_tls *t, struct gw_tls_socket *s);
+void gw_tls_say_alert(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_alert alert);
+// KeyUpdate with the present key, and the next one from then on. 0: it could not be queued.
+int gw_tls_say_key_update(struct gw_io_tls *t, struct gw_tls_socket *s);
 
 #endif

@@ -126,13 +126,17 @@ static int gw_tls_context_configure(SSL_CTX *context) {
     static const unsigned char name[] = "ringway";
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE
                                      | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(context, GW_TICKET_KEY_SECONDS);
     SSL_CTX_set_default_passwd_cb(context, gw_no_passphrase);
     SSL_CTX_set_alpn_select_cb(context, gw_alpn_choose, NULL);
+    SSL_CTX_set_keylog_callback(context, gw_tls_note_secret);
+    SSL_CTX_set_msg_callback(context, gw_tls_note_record);
     return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1
+        // Those that gw_tls_record.c knows.
         && SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1
+        && SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                             "TLS_CHACHA20_POLY1305_SHA256") == 1
         && SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") == 1
         && SSL_CTX_set_num_tickets(context, 1) == 1
         && SSL_CTX_set_session_id_context(context, name, sizeof name - 1) == 1

@@ -1,8 +1,10 @@
 // Ciphertext to events: handshakes, records, the peer's end.
 //
-// What arrives is decrypted at once, straight from the receive buffer it lies in. What can't be - the turn's handshake
-// steps are used up, no plaintext buffer is free, no event fits - is copied into pool buffers, the socket receives no
-// more until that is gone, and waits in a list, first come first served.
+// What arrives is decrypted at once, straight from the receive buffer it lies in. A record that is not yet whole waits
+// in pool buffers for the rest. What can't be decrypted now for another reason - the turn's handshake steps are used up,
+// no plaintext buffer is free, no event fits - waits there too, the socket receives no more until that is gone, and
+// stands in a list, first come first served.
+#include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <string.h>
@@ -14,30 +16,77 @@ static const char gw_tls_not_plain[] =
     "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 29\r\n\r\n"
     "This port speaks TLS: wss://\n";
 
-// Input that waits.
+// Input.
 
-size_t gw_tls_take_input(struct gw_io_tls *t, uint8_t *to, size_t room) {
-    struct gw_tls_socket *s = t->current;
-    size_t taken = 0;
-    while (s->in != NULL && taken < room) {
+static struct gw_tls_input gw_tls_input_of(const struct gw_io_tls *t, const struct gw_tls_socket *s) {
+    return (struct gw_tls_input){ .buf = s->in, .feed = t->feed, .feed_bytes = t->feed_bytes };
+}
+
+uint32_t gw_tls_peek_input(struct gw_tls_input *input, uint32_t most, const uint8_t **data) {
+    while (input->buf != NULL && input->at == gw_buf_length(input->buf)) {
+        input->buf = input->buf->next;
+        input->at = 0;
+    }
+    uint32_t left;
+    if (input->buf != NULL) {
+        left = gw_buf_length(input->buf) - input->at;
+        *data = input->buf->data + input->buf->start + input->at;
+    } else {
+        left = input->feed_bytes;
+        *data = input->feed;
+    }
+    const uint32_t piece = left < most ? left : most;
+    if (input->buf != NULL) {
+        input->at += piece;
+    } else {
+        input->feed += piece;
+        input->feed_bytes -= piece;
+    }
+    return piece;
+}
+
+void gw_tls_copy_input(struct gw_tls_input *input, uint8_t *to, uint32_t bytes) {
+    while (bytes > 0) {
+        const uint8_t *data;
+        const uint32_t piece = gw_tls_peek_input(input, bytes, &data);
+        assert(piece > 0);
+        memcpy(to, data, piece);
+        to += piece;
+        bytes -= piece;
+    }
+}
+
+static uint32_t gw_tls_input_bytes(const struct gw_io_tls *t, const struct gw_tls_socket *s) {
+    uint32_t bytes = t->feed_bytes;
+    for (const struct gw_buf *buf = s->in; buf != NULL; buf = buf->next) {
+        bytes += gw_buf_length(buf);
+    }
+    return bytes;
+}
+
+static void gw_tls_consume_input(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t bytes) {
+    while (s->in != NULL && bytes > 0) {
         struct gw_buf *buf = s->in;
-        const size_t left = gw_buf_length(buf), piece = left < room - taken ? left : room - taken;
-        memcpy(to + taken, buf->data + buf->start, piece);
-        buf->start += (uint32_t)piece;
-        taken += piece;
+        const uint32_t left = gw_buf_length(buf), piece = left < bytes ? left : bytes;
+        buf->start += piece;
+        bytes -= piece;
         if (piece == left) {
             s->in = buf->next;
             buf->next = NULL;
             gw_buf_release(t->pool, buf);
         }
     }
-    const size_t piece = t->feed_bytes < room - taken ? t->feed_bytes : room - taken;
-    if (piece > 0) {
-        memcpy(to + taken, t->feed, piece);
-        t->feed += piece;
-        t->feed_bytes -= (uint32_t)piece;
-    }
-    return taken + piece;
+    assert(bytes <= t->feed_bytes);
+    t->feed += bytes;
+    t->feed_bytes -= bytes;
+}
+
+size_t gw_tls_take_input(struct gw_io_tls *t, uint8_t *to, size_t room) {
+    const uint32_t left = gw_tls_input_bytes(t, t->current), taken = left < room ? left : (uint32_t)room;
+    struct gw_tls_input input = gw_tls_input_of(t, t->current);
+    gw_tls_copy_input(&input, to, taken);
+    gw_tls_consume_input(t, t->current, taken);
+    return taken;
 }
 
 void gw_tls_drop_input(struct gw_io_tls *t, struct gw_tls_socket *s) {
@@ -46,6 +95,10 @@ void gw_tls_drop_input(struct gw_io_tls *t, struct gw_tls_socket *s) {
         s->in = buf->next;
         buf->next = NULL;
         gw_buf_release(t->pool, buf);
+    }
+    if (s->plain != NULL) {
+        gw_buf_release(t->pool, s->plain);
+        s->plain = NULL;
     }
 }
 
@@ -62,30 +115,36 @@ static void gw_tls_end(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t res
 
 // Keeps what is left of the feed. A receive that is under way may still bring some more.
 static void gw_tls_keep_feed(struct gw_io_tls *t, struct gw_tls_socket *s) {
-    if (t->feed_bytes == 0) {
-        return;
+    struct gw_buf **link = &s->in;
+    while (*link != NULL && (*link)->next != NULL) {
+        link = &(*link)->next;
     }
-    struct gw_buf **last = &s->in;
-    while (*last != NULL) {
-        last = &(*last)->next;
+    while (t->feed_bytes > 0) {
+        if (*link == NULL || gw_buf_room(*link) == 0) {
+            link = *link == NULL ? link : &(*link)->next;
+            *link = gw_buf_acquire(t->pool, t->feed_bytes);
+            if (*link == NULL) {
+                gw_tls_end(t, s, -ENOBUFS);
+                gw_tls_make_ready(t, s);
+                return;
+            }
+        }
+        struct gw_buf *buf = *link;
+        const uint32_t room = gw_buf_room(buf), piece = t->feed_bytes < room ? t->feed_bytes : room;
+        memcpy(buf->data + buf->end, t->feed, piece);
+        buf->end += piece;
+        t->feed += piece;
+        t->feed_bytes -= piece;
     }
-    *last = gw_buf_acquire(t->pool, t->feed_bytes);
-    if (*last == NULL) {
-        gw_tls_end(t, s, -ENOBUFS);
-        gw_tls_make_ready(t, s);
-        return;
-    }
-    memcpy((*last)->data, t->feed, t->feed_bytes);
-    (*last)->end = t->feed_bytes;
-    t->feed_bytes = 0;
 }
 
-static void gw_tls_adjust_receiving(struct gw_io_tls *t, struct gw_tls_socket *s) {
+static void gw_tls_adjust_receiving(struct gw_io_tls *t, struct gw_tls_socket *s, int blocked) {
     const uint32_t socket = gw_tls_number(t, s);
-    if (s->in != NULL && (s->flags & GW_TLS_RECEIVING)) {
+    s->flags = blocked ? s->flags | GW_TLS_BLOCKED : s->flags & ~(uint32_t)GW_TLS_BLOCKED;
+    if (blocked && (s->flags & GW_TLS_RECEIVING)) {
         s->flags &= ~(uint32_t)GW_TLS_RECEIVING;
         gw_io_receive_pause(t->inner, socket);
-    } else if (s->in == NULL && (s->flags & (GW_TLS_WANTED | GW_TLS_RECEIVING | GW_TLS_INNER_ENDED)) == GW_TLS_WANTED) {
+    } else if (!blocked && (s->flags & (GW_TLS_WANTED | GW_TLS_RECEIVING | GW_TLS_INNER_ENDED)) == GW_TLS_WANTED) {
         s->flags |= GW_TLS_RECEIVING;
         gw_io_receive_start(t->inner, socket);
     }
@@ -222,63 +281,195 @@ static enum gw_tls_step gw_tls_handshake(struct gw_io_tls *t, struct gw_tls_sock
         return GW_TLS_LATER;
     }
     t->steps_left--;
+    t->step_records = 0;
     ERR_clear_error();
     const int result = SSL_do_handshake(s->ssl);
-    if (result == 1) {
+    if (result == 1 && gw_tls_take_over(t, s)) {
         s->flags |= GW_TLS_SECURE;
         gw_tls_leave_slot(t, s);
         return GW_TLS_GOES_ON;
     }
-    if (SSL_get_error(s->ssl, result) == SSL_ERROR_WANT_READ) {
+    if (result != 1 && SSL_get_error(s->ssl, result) == SSL_ERROR_WANT_READ) {
         return GW_TLS_NEEDS_MORE;
     }
     gw_tls_fail(t, s);
     return GW_TLS_GOES_ON;
 }
 
+// What opening the next record has come to.
+enum gw_tls_opened {
+    GW_TLS_OPENED,         // perhaps nothing for the caller was in it
+    GW_TLS_NOT_WHOLE,
+    GW_TLS_NO_ROOM,        // in the caller's buffer
+    GW_TLS_OVER,           // the connection; the end is due
+};
+
+static enum gw_tls_opened gw_tls_refuse(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_alert alert) {
+    gw_tls_say_alert(t, s, alert);
+    s->flags |= GW_TLS_BROKEN;
+    gw_tls_end(t, s, -EPROTO);
+    return GW_TLS_OVER;
+}
+
+// RFC 8446 section 4.6.3. No other message is expected behind the handshake: certificates are not asked for, and
+// renegotiation is refused.
+static enum gw_tls_opened gw_tls_hear_handshake(struct gw_io_tls *t, struct gw_tls_socket *s, const uint8_t *message,
+                                                uint32_t length) {
+    static const uint8_t key_update[] = { 24, 0, 0, 1 };
+    if (!s->is_1_3 || length != sizeof key_update + 1 || memcmp(message, key_update, sizeof key_update) != 0
+        || message[sizeof key_update] > 1) {
+        return gw_tls_refuse(t, s, GW_TLS_UNEXPECTED_MESSAGE);
+    }
+    if (!gw_tls_renew_keys(t, s, GW_TLS_IN)) {
+        return gw_tls_refuse(t, s, GW_TLS_INTERNAL_ERROR);
+    }
+    if (message[sizeof key_update] == 1 && !gw_tls_say_key_update(t, s)) {
+        return gw_tls_refuse(t, s, GW_TLS_INTERNAL_ERROR);
+    }
+    return GW_TLS_OPENED;
+}
+
+// RFC 8446 section 6, RFC 5246 section 7.2. A warning of 1.2 is no end.
+static enum gw_tls_opened gw_tls_hear_alert(struct gw_io_tls *t, struct gw_tls_socket *s, const uint8_t *alert,
+                                            uint32_t length) {
+    if (length != 2) {
+        return gw_tls_refuse(t, s, GW_TLS_DECODE_ERROR);
+    }
+    if (alert[1] == GW_TLS_CLOSE_NOTIFY) {
+        gw_tls_end(t, s, 0);
+        return GW_TLS_OVER;
+    }
+    if (alert[1] == GW_TLS_USER_CANCELED || (!s->is_1_3 && alert[0] == 1)) {
+        return GW_TLS_OPENED;
+    }
+    s->flags |= GW_TLS_BROKEN;
+    gw_tls_end(t, s, -EPROTO);
+    return GW_TLS_OVER;
+}
+
+static enum gw_tls_opened gw_tls_hear(struct gw_io_tls *t, struct gw_tls_socket *s, uint8_t type, const uint8_t *plain,
+                                      uint32_t *length) {
+    const uint32_t bytes = *length;
+    if (type == GW_TLS_DATA && bytes > 0) {
+        s->useless = 0;
+        return GW_TLS_OPENED;
+    }
+    *length = 0;
+    if (++s->useless > GW_TLS_USELESS_RECORDS_MAX) {
+        return gw_tls_refuse(t, s, GW_TLS_UNEXPECTED_MESSAGE);
+    }
+    switch (type) {
+    case GW_TLS_DATA:
+        return GW_TLS_OPENED;
+    case GW_TLS_ALERT:
+        return gw_tls_hear_alert(t, s, plain, bytes);
+    case GW_TLS_HANDSHAKE:
+        return gw_tls_hear_handshake(t, s, plain, bytes);
+    default:
+        return gw_tls_refuse(t, s, GW_TLS_UNEXPECTED_MESSAGE);
+    }
+}
+
+// Opens the next record if it is whole, and deals with what is not the caller's: of that length bytes lie at to.
+static enum gw_tls_opened gw_tls_open_next(struct gw_io_tls *t, struct gw_tls_socket *s, uint8_t *to, uint32_t room,
+                                           uint32_t *length) {
+    uint8_t header[GW_TLS_HEADER_BYTES], type = 0;
+    const uint32_t there = gw_tls_input_bytes(t, s);
+    *length = 0;
+    if (there < sizeof header) {
+        return GW_TLS_NOT_WHOLE;
+    }
+    struct gw_tls_input input = gw_tls_input_of(t, s);
+    gw_tls_copy_input(&input, header, sizeof header);
+    const uint32_t body = (uint32_t)header[3] << 8 | header[4];
+    if (header[1] != 3 || (s->is_1_3 ? header[0] != GW_TLS_DATA
+                                     : header[0] < GW_TLS_ALERT || header[0] > GW_TLS_DATA)) {
+        return gw_tls_refuse(t, s, GW_TLS_UNEXPECTED_MESSAGE);
+    }
+    if (body > GW_TLS_RECORD_BYTES + GW_TLS_RECORD_ROOM) {
+        return gw_tls_refuse(t, s, GW_TLS_RECORD_OVERFLOW);
+    }
+    if (there - (uint32_t)sizeof header < body) {
+        return GW_TLS_NOT_WHOLE;
+    }
+    if (gw_tls_opened_bytes(s, body) > room) {
+        return GW_TLS_NO_ROOM;
+    }
+    const enum gw_tls_alert alert = gw_tls_open(t, s, header, &input, body, to, length, &type);
+    if (alert != GW_TLS_NO_ALERT) {
+        *length = 0;
+        return gw_tls_refuse(t, s, alert);
+    }
+    gw_tls_consume_input(t, s, (uint32_t)sizeof header + body);
+    return gw_tls_hear(t, s, type, to, length);
+}
+
+// The next record into a buffer of its own, because it is larger than one that can be told.
+static enum gw_tls_opened gw_tls_open_aside(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    struct gw_buf *buf = gw_buf_acquire(t->pool, GW_TLS_RECORD_BYTES + GW_TLS_RECORD_ROOM);
+    if (buf == NULL) {
+        gw_tls_end(t, s, -ENOBUFS);
+        return GW_TLS_OVER;
+    }
+    const enum gw_tls_opened opened = gw_tls_open_next(t, s, buf->data, buf->capacity, &buf->end);
+    if (gw_buf_length(buf) > 0) {
+        s->plain = buf;
+    } else {
+        gw_buf_release(t->pool, buf);
+    }
+    return opened;
+}
+
+static uint32_t gw_tls_take_plain(struct gw_io_tls *t, struct gw_tls_socket *s, uint8_t *to, uint32_t room) {
+    struct gw_buf *buf = s->plain;
+    if (buf == NULL) {
+        return 0;
+    }
+    const uint32_t left = gw_buf_length(buf), taken = left < room ? left : room;
+    memcpy(to, buf->data + buf->start, taken);
+    buf->start += taken;
+    if (taken == left) {
+        s->plain = NULL;
+        gw_buf_release(t->pool, buf);
+    }
+    return taken;
+}
+
 // Fills one buffer with what the records hold and tells it.
 static enum gw_tls_step gw_tls_read(struct gw_io_tls *t, struct gw_tls_socket *s, struct gw_tls_told *told) {
     const uint32_t buffer = t->buffers[t->buffers_free - 1], room = t->io.receive_buffer_bytes;
     uint8_t *data = t->io.receive_memory + (size_t)buffer * room;
-    enum gw_tls_step step = GW_TLS_GOES_ON;
-    size_t length = 0;
-    while (length < room) {
-        size_t some;
-        if (SSL_read_ex(s->ssl, data + length, room - length, &some) == 1) {
-            length += some;
-            continue;
+    enum gw_tls_opened opened = GW_TLS_OPENED;
+    uint32_t length = gw_tls_take_plain(t, s, data, room);
+    while (opened == GW_TLS_OPENED && s->plain == NULL && length < room) {
+        uint32_t some;
+        opened = gw_tls_open_next(t, s, data + length, room - length, &some);
+        length += some;
+        if (opened == GW_TLS_NO_ROOM && length == 0) {
+            opened = gw_tls_open_aside(t, s);
+            length = gw_tls_take_plain(t, s, data, room);
         }
-        switch (SSL_get_error(s->ssl, 0)) {
-        case SSL_ERROR_WANT_READ:
-            step = GW_TLS_NEEDS_MORE;
-            break;
-        case SSL_ERROR_ZERO_RETURN:
-            gw_tls_end(t, s, 0);
-            break;
-        default:
-            gw_tls_fail(t, s);
-        }
-        break;
     }
     if (length > 0) {
         t->buffers_free--;
         struct gw_io_event *event = gw_tls_tell(told, GW_IO_RECEIVED, gw_tls_number(t, s));
         event->data = data;
         event->buffer = buffer;
-        event->bytes = (uint32_t)length;
+        event->bytes = length;
     }
-    return step;
+    return opened == GW_TLS_NOT_WHOLE ? GW_TLS_NEEDS_MORE : GW_TLS_GOES_ON;
 }
 
-static void gw_tls_pump_while(struct gw_io_tls *t, struct gw_tls_socket *s, struct gw_tls_told *told) {
+// 1: goes on with the peer's next bytes; 0: with something else.
+static int gw_tls_pump_while(struct gw_io_tls *t, struct gw_tls_socket *s, struct gw_tls_told *told) {
     for (;;) {
         if (s->flags & GW_TLS_ENDED) {
             t->feed_bytes = 0;
-            return;
+            return 1;
         }
         if (!gw_tls_has_room(told)) {
             gw_tls_make_ready(t, s);
-            return;
+            return 0;
         }
         if (s->flags & GW_TLS_END_DUE) {
             s->flags = (s->flags & ~(uint32_t)GW_TLS_END_DUE) | GW_TLS_ENDED;
@@ -290,16 +481,16 @@ static void gw_tls_pump_while(struct gw_io_tls *t, struct gw_tls_socket *s, stru
             step = s->in == NULL && t->feed_bytes == 0 ? GW_TLS_NEEDS_MORE : gw_tls_handshake(t, s);
         } else if (t->buffers_free == 0) {
             gw_tls_starve(t, s);
-            return;
+            return 0;
         } else {
             step = gw_tls_read(t, s, told);
         }
         if (step == GW_TLS_LATER) {
-            return;
+            return 0;
         }
         if (step == GW_TLS_NEEDS_MORE) {
             if (!(s->flags & GW_TLS_INNER_ENDED)) {
-                return;
+                return 1;
             }
             // The end came behind all that was received, and the peer did not sign it.
             gw_tls_end(t, s, s->end_result < 0 ? s->end_result : -ENODATA);
@@ -309,9 +500,9 @@ static void gw_tls_pump_while(struct gw_io_tls *t, struct gw_tls_socket *s, stru
 
 void gw_tls_pump(struct gw_io_tls *t, struct gw_tls_socket *s, struct gw_tls_told *told) {
     t->current = s;
-    gw_tls_pump_while(t, s, told);
+    const int hungry = gw_tls_pump_while(t, s, told);
     gw_tls_keep_feed(t, s);
-    gw_tls_adjust_receiving(t, s);
+    gw_tls_adjust_receiving(t, s, !hungry && (s->in != NULL || s->plain != NULL));
     gw_tls_flush(t, s);
 }
 

@@ -27,18 +27,17 @@ static int gw_tls_extend(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t 
     return 1;
 }
 
-// Makes sure that the next bytes find room: in the last buffer and, where that is too short, in one behind it.
-static int gw_tls_reserve(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t bytes) {
-    const uint32_t room = s->out_last != NULL ? gw_buf_room(s->out_last) : 0;
-    return room >= bytes || gw_tls_extend(t, s, bytes - room);
+// Room for bytes in one piece at the end of the queue; NULL: there is no buffer.
+static uint8_t *gw_tls_reserve(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t bytes) {
+    if ((s->out_last == NULL || gw_buf_room(s->out_last) < bytes) && !gw_tls_extend(t, s, bytes)) {
+        return NULL;
+    }
+    return s->out_last->data + s->out_last->end;
 }
 
-static size_t gw_tls_fill(struct gw_tls_socket *s, struct gw_buf *buf, const uint8_t *bytes, size_t length) {
-    const size_t room = gw_buf_room(buf), piece = length < room ? length : room;
-    memcpy(buf->data + buf->end, bytes, piece);
-    buf->end += (uint32_t)piece;
-    s->out_bytes += (uint32_t)piece;
-    return piece;
+static void gw_tls_commit(struct gw_tls_socket *s, uint32_t bytes) {
+    s->out_last->end += bytes;
+    s->out_bytes += bytes;
 }
 
 int gw_tls_put_output(struct gw_io_tls *t, const uint8_t *bytes, size_t length) {
@@ -46,17 +45,20 @@ int gw_tls_put_output(struct gw_io_tls *t, const uint8_t *bytes, size_t length) 
     if (length > GW_TLS_OUT_BYTES_MAX || s->out_bytes + length > GW_TLS_OUT_BYTES_MAX) {
         return 0;
     }
-    // All buffers but the last one, and what was reserved behind it, are full.
-    for (struct gw_buf *buf = s->out_first; buf != NULL && length > 0; buf = buf->next) {
-        const size_t piece = gw_tls_fill(s, buf, bytes, length);
-        bytes += piece;
-        length -= piece;
+    const uint32_t room = s->out_last != NULL ? gw_buf_room(s->out_last) : 0;
+    const uint32_t piece = length < room ? (uint32_t)length : room;
+    if (piece > 0) {
+        memcpy(s->out_last->data + s->out_last->end, bytes, piece);
+        gw_tls_commit(s, piece);
     }
-    if (length > 0) {
-        if (!gw_tls_extend(t, s, (uint32_t)length)) {
+    const uint32_t rest = (uint32_t)length - piece;
+    if (rest > 0) {
+        uint8_t *to = gw_tls_reserve(t, s, rest);
+        if (to == NULL) {
             return 0;
         }
-        (void)gw_tls_fill(s, s->out_last, bytes, length);
+        memcpy(to, bytes + piece, rest);
+        gw_tls_commit(s, rest);
     }
     return 1;
 }
@@ -103,16 +105,38 @@ void gw_tls_flush(struct gw_io_tls *t, struct gw_tls_socket *s) {
     gw_io_send(t->inner, gw_tls_number(t, s), iov, count);
 }
 
-void gw_tls_say_end(struct gw_io_tls *t, struct gw_tls_socket *s) {
-    if ((s->flags & (GW_TLS_SECURE | GW_TLS_BROKEN)) == GW_TLS_SECURE
-        && !(SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN)) {
-        t->current = s;
-        // One half of the exchange; the other is the peer's to send, and nobody waits for it.
-        if (SSL_shutdown(s->ssl) < 0) {
-            s->flags |= GW_TLS_BROKEN;
-            ERR_clear_error();
-        }
+// A record of ours. 0: there is no buffer for it, or the peer takes none of what is queued.
+static int gw_tls_say(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_content type, const uint8_t *bytes,
+                      uint32_t length) {
+    const struct iovec piece = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = length };
+    struct gw_tls_source source = { .iov = &piece, .count = 1 };
+    const uint32_t sealed = gw_tls_sealed_bytes(s, length);
+    uint8_t *to = s->out_bytes < GW_TLS_OUT_BYTES_MAX ? gw_tls_reserve(t, s, sealed) : NULL;
+    if (to == NULL || !gw_tls_seal(t, s, type, &source, length, to)) {
+        return 0;
     }
+    gw_tls_commit(s, sealed);
+    return 1;
+}
+
+// The level is a relic, and fatal but for an orderly end: RFC 8446 section 6.
+void gw_tls_say_alert(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_alert alert) {
+    const uint8_t bytes[2] = { alert == GW_TLS_CLOSE_NOTIFY ? 1 : 2, (uint8_t)alert };
+    (void)gw_tls_say(t, s, GW_TLS_ALERT, bytes, sizeof bytes);
+}
+
+void gw_tls_say_end(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    if ((s->flags & (GW_TLS_SECURE | GW_TLS_BROKEN | GW_TLS_SAID_END)) == GW_TLS_SECURE) {
+        // One half of the exchange; the other is the peer's to send, and nobody waits for it.
+        s->flags |= GW_TLS_SAID_END;
+        gw_tls_say_alert(t, s, GW_TLS_CLOSE_NOTIFY);
+    }
+}
+
+int gw_tls_say_key_update(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    static const uint8_t update_not_requested[] = { 24, 0, 0, 1, 0 };   // RFC 8446 section 4.6.3
+    return gw_tls_say(t, s, GW_TLS_HANDSHAKE, update_not_requested, sizeof update_not_requested)
+        && gw_tls_renew_keys(t, s, GW_TLS_OUT);
 }
 
 // Lists of sends.
@@ -156,59 +180,35 @@ void gw_tls_tell_reports(struct gw_io_tls *t, struct gw_tls_told *told) {
 
 // Encrypting.
 
-// A cursor over the caller's pieces.
-struct gw_tls_source {
-    const struct iovec *iov;
-    unsigned count;
-    size_t offset;
-};
-
-// The plaintext of the next record: where it lies, if it is long or the last, else gathered. 0: nothing is left.
-static uint32_t gw_tls_next_record(struct gw_io_tls *t, struct gw_tls_source *source, const uint8_t **data) {
-    uint32_t gathered = 0;
-    while (source->count > 0 && gathered < GW_TLS_RECORD_BYTES) {
-        const uint8_t *piece = (const uint8_t *)source->iov->iov_base + source->offset;
-        const size_t left = source->iov->iov_len - source->offset;
-        const uint32_t room = GW_TLS_RECORD_BYTES - gathered;
-        const uint32_t taken = left < room ? (uint32_t)left : room;
-        source->offset += taken;
-        if (source->offset == source->iov->iov_len) {
-            source->iov++;
-            source->count--;
-            source->offset = 0;
-        }
-        if (gathered == 0 && (taken == room || source->count == 0)) {
-            *data = piece;
-            return taken;
-        }
-        memcpy(t->scratch + gathered, piece, taken);
-        gathered += taken;
-    }
-    *data = t->scratch;
-    return gathered;
-}
-
 // Returns the plaintext bytes encrypted, 0 when there is no buffer, or -errno. While buffers are short everyone gets
 // one record at a time.
 static int32_t gw_tls_encrypt(struct gw_io_tls *t, struct gw_tls_socket *s, const struct iovec *iov, unsigned count) {
     const int plenty = gw_pool_held_bytes(t->pool) < t->buffer_bytes_max / 2;
-    const uint32_t most = plenty ? GW_TLS_SEND_BYTES_MAX : GW_TLS_RECORD_BYTES;
+    const size_t most = plenty ? GW_TLS_SEND_BYTES_MAX : GW_TLS_RECORD_BYTES;
     struct gw_tls_source source = { .iov = iov, .count = count };
-    uint32_t total = 0;
-    t->current = s;
-    while (total < most) {
-        const uint8_t *data;
-        const uint32_t length = gw_tls_next_record(t, &source, &data);
-        if (length == 0 || !gw_tls_reserve(t, s, length + GW_TLS_RECORD_ROOM)) {
+    size_t left = 0, total = 0;
+    for (unsigned i = 0; i < count; i++) {
+        left += iov[i].iov_len;
+    }
+    left = left < most ? left : most;
+    while (left > 0) {
+        const uint32_t length = left < GW_TLS_RECORD_BYTES ? (uint32_t)left : GW_TLS_RECORD_BYTES;
+        const uint32_t sealed = gw_tls_sealed_bytes(s, length);
+        if (s->is_1_3 && s->keys[GW_TLS_OUT].record >= t->records_max && !gw_tls_say_key_update(t, s)) {
             break;
         }
-        size_t written;
-        if (SSL_write_ex(s->ssl, data, length, &written) != 1) {
+        uint8_t *to = gw_tls_reserve(t, s, sealed);
+        if (to == NULL) {
+            break;
+        }
+        if (!gw_tls_seal(t, s, GW_TLS_DATA, &source, length, to)) {
             s->flags |= GW_TLS_BROKEN;
             ERR_clear_error();
             return -EPROTO;
         }
-        total += (uint32_t)written;
+        gw_tls_commit(s, sealed);
+        total += length;
+        left -= length;
     }
     return (int32_t)total;
 }

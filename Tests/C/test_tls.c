@@ -113,6 +113,43 @@ static void alpn__is_http_1_1_or_refused(void) {
     world_close(&w);
 }
 
+// Messages of all sizes there and back, in each cipher and version, while either side changes its keys.
+static void record__of_each_cipher_is_read_by_openssl_and_the_other_way_round(void) {
+    static const struct { int version; const char *cipher; } cases[] = {
+        { TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256" },       { TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384" },
+        { TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256" }, { TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256" },
+        { TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384" }, { TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305" },
+    };
+    static uint8_t sent[70000], back[70000];
+    const struct gw_config config = config_tls();
+    struct world w;
+    world_open(&w, &config);
+    w.echo = 1;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SSL_CTX *context = tls_client_context_new();
+        CHECK(SSL_CTX_set_max_proto_version(context, cases[i].version) == 1);
+        CHECK(cases[i].version == TLS1_3_VERSION ? SSL_CTX_set_ciphersuites(context, cases[i].cipher)
+                                                 : SSL_CTX_set_cipher_list(context, cases[i].cipher));
+        int fd;
+        SSL *ssl = begin(&w, context, &fd);
+        CHECK_ROW(cases[i].cipher, shake_hands(&w, ssl));
+        client_upgrade(&w, fd);
+        for (size_t length = 1; length < sizeof sent; length = length * 3 + 1) {
+            memset(sent, (int)('a' + length % 26), length);
+            client_send_frame(&w, fd, 0x82, sent, length);
+            CHECK_ROW(cases[i].cipher, client_read_frame(&w, fd, back, sizeof back).length == length);
+            CHECK_ROW(cases[i].cipher, memcmp(sent, back, length) == 0);
+            if (cases[i].version == TLS1_3_VERSION) {
+                CHECK(SSL_key_update(ssl, length % 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+            }
+        }
+        close(fd);
+        SSL_CTX_free(context);
+    }
+    expect_nothing_left(&w);
+    world_close(&w);
+}
+
 static SSL_SESSION *session_seen;
 
 // Connects with the session seen last; whether the server took it. Leaves a newer one.
@@ -433,6 +470,7 @@ static void certificate__that_is_none_is_named(void) {
 int main(void) {
     RUN(version__is_1_2_or_1_3);
     RUN(alpn__is_http_1_1_or_refused);
+    RUN(record__of_each_cipher_is_read_by_openssl_and_the_other_way_round);
     RUN(session__is_resumed_by_any_reactor_until_two_keys_later);
     RUN(renegotiation__is_refused);
     RUN(plain_http__is_told_that_this_is_tls);

@@ -1,14 +1,14 @@
 // TLS 1.2 and 1.3 as a layer of gw_io.h over any backend: what lies above sees plaintext and the same promises, what
-// lies below sees ciphertext. OpenSSL does the cryptography; it never sees a descriptor.
+// lies below sees ciphertext. OpenSSL shakes hands and does the cryptography; it never sees a descriptor.
 //
 // Owner and thread: as the backend below. Only the keys that seal session tickets belong to the whole process, so
 // that a client resumes at any of its reactors; a lock guards them.
 //
-// Bounds: a socket has no TLS state before its first byte. At most handshakes_max shake hands at a time; later ones
-// wait in the order in which their first bytes came, and their time is the caller's handshake deadline. A turn takes
-// at most GW_TLS_STEPS steps of handshakes, so that a flood of them does not hold up those who are through.
-// Ciphertext lies in a pool of buffer_bytes_max: a send that finds none waits, and a socket whose input finds none
-// has ended.
+// Bounds: a socket has no TLS state before its first byte, and after the handshake its keys only. At most
+// handshakes_max shake hands at a time; later ones wait in the order in which their first bytes came, and their time is
+// the caller's handshake deadline. A turn takes at most GW_TLS_STEPS steps of handshakes, so that a flood of them does
+// not hold up those who are through. Ciphertext lies in a pool of buffer_bytes_max: a send that finds none waits, and a
+// socket whose input finds none has ended. 32 records in a row that bring no byte end a connection.
 //
 // GW_IO_ENDED is told with 0 only for an end that the peer signed (close_notify); -EPROTO: a broken stream or a
 // handshake that failed, -ENODATA: an end without signature, -ENOBUFS.
@@ -17,7 +17,10 @@
 
 #include "gw_io.h"
 
-enum { GW_TLS_STEPS = 32 };
+enum {
+    GW_TLS_STEPS = 32,
+    GW_TLS_RECORDS_MAX = 1 << 24,    // AES-GCM bears 2^24.5 full ones, RFC 8446 section 5.5
+};
 
 enum gw_tls_error {
     GW_TLS_ECERTIFICATE = 1,   // the file can't be read, or holds no PEM certificate that OpenSSL accepts
@@ -31,6 +34,7 @@ struct gw_tls_config {
     uint32_t sockets_max;            // that of the backend below
     uint32_t handshakes_max;
     uint64_t buffer_bytes_max;
+    uint64_t records_max;            // with one key of TLS 1.3, then comes the next one; 0: GW_TLS_RECORDS_MAX
 };
 
 // Owns inner from here on, in failure too. 0, -ENOMEM, or an enum gw_tls_error.
