@@ -26,6 +26,8 @@ HELD = 10000
 ROUNDS = 5
 WALL_CLOCK_BOUND = 1.5
 RESIDENT_SLACK_BYTES = 24
+HELD_TLS = 2000
+TLS_BYTES_BOUND = 4096  # with the ciphers that all share, some 2 MB
 # Callgrind counts each byte that `rep movsb` copies as an instruction, and glibc copies long blocks with it: counted, the
 # copies go by vectors, as they do on processors without it.
 COUNTING = {**os.environ, "GLIBC_TUNABLES": f"glibc.cpu.x86_rep_movsb_threshold={1 << 30}"}
@@ -135,11 +137,26 @@ def held(connections):
     return int(re.search(r"core_bytes (\d+)", text)[1]), grown["resident_after"] - grown["resident_before"]
 
 
+def held_over_tls():
+    """Resident bytes an idle TLS connection."""
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = os.path.join(folder, "key.pem"), os.path.join(folder, "certificate.pem")
+        output("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+               "/CN=localhost", "-days", "2", "-keyout", key, "-out", certificate)
+        server = Server("echo_core", "--tls-cert", certificate, "--tls-key", key, load=["--tls"])
+        grown = server.load("--loop", "hold", "--connections", str(HELD_TLS))
+        server.stop()
+    if "error" in grown:
+        sys.exit(f"gate: idle TLS connections were refused or ended: {grown}")
+    return (grown["resident_after"] - grown["resident_before"]) / HELD_TLS
+
+
 def idle_figures():
     few, _ = held(1)
     many, resident = held(HELD + 1)
     return {"idle connection: bytes of the core": (many - few) / HELD,
-            "idle connection: resident bytes": resident / HELD}
+            "idle connection: resident bytes": resident / HELD,
+            "idle TLS connection: resident bytes": held_over_tls()}
 
 
 def wall_clock_figures():
@@ -178,6 +195,8 @@ def limits(figures):
             written[name] = {"at_most": WALL_CLOCK_BOUND}
         elif "allocations" in name:
             written[name] = {"at_most": 0}
+        elif "TLS" in name:
+            written[name] = {"at_most": TLS_BYTES_BOUND}
         elif "resident" in name:
             written[name] = {"at_most": round(value + RESIDENT_SLACK_BYTES)}
         else:
