@@ -107,7 +107,7 @@ def idle(lines):
 
 
 def counts(lines):
-    table("The C core alone, counted by callgrind in lock step", ["figure", "a message"],
+    table("Counted by callgrind in lock step: the C core alone, and under the Swift loop", ["figure", "a message"],
           [[name, f"{value:,.3f}"] for line in lines for name, value in line["figures"].items()])
 
 

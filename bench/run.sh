@@ -9,7 +9,7 @@
 # services     the HTTP API over a Postgres of its own: reads, writes, and everything beside a crowd of log-ins
 #
 # --million adds to services the same as a user with 5,000 friends and 10,000 requests, among 1,000,000 seeded users.
-# --full measures the whole grid of sizes, connections and depths in more and longer rounds, and the epoll backend.
+# --full measures the whole grid of sizes, connections and depths in more and longer rounds, and other servers.
 # --smoke runs everything short, for continuous integration. Either way the exit status tells of refused connections
 # and of wrong or lost messages, never of time. BENCH_BINARY names a binary to measure instead of this tree's.
 set -euo pipefail
