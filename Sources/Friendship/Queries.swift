@@ -49,30 +49,42 @@ enum Queries {
         """
     }
 
-    /// The page of changes is cut first; then each looks up, by primary key, what it is about.
+    /// The page of changes is cut first; then each looks up, by index, what it is about. The limits keep the planner
+    /// from reading all friends of the user, or all blocks of everybody, for one page.
     static func changes(of user: Int64, on page: Page) -> PostgresQuery {
         """
         SELECT c.version, c.kind, c.peer_id, coalesce(f.since, b.since, r.created_at), f.group_id,
                coalesce(f.remark, r.message), r.id, r.sender, r.recipient, r.expires_at
         FROM (SELECT version, kind, peer_id FROM friendship.changes
               WHERE user_id = \(user) AND version > \(page.cursor) ORDER BY version LIMIT \(page.fetched)) AS c
-        LEFT JOIN friendship.friends f ON c.kind = 1 AND f.user_id = \(user) AND f.friend_id = c.peer_id
-        LEFT JOIN friendship.blocks b ON c.kind = 2 AND b.user_id = \(user) AND b.peer_id = c.peer_id
-        LEFT JOIN friendship.requests r
-            ON c.kind = 3 AND r.state = 1 AND r.expires_at > now()
-            AND least(r.sender, r.recipient) = least(\(user), c.peer_id)
-            AND greatest(r.sender, r.recipient) = greatest(\(user), c.peer_id)
+        LEFT JOIN LATERAL (
+            SELECT since, group_id, remark FROM friendship.friends
+            WHERE c.kind = 1 AND user_id = \(user) AND friend_id = c.peer_id LIMIT 1
+        ) AS f ON true
+        LEFT JOIN LATERAL (
+            SELECT since FROM friendship.blocks
+            WHERE c.kind = 2 AND user_id = \(user) AND peer_id = c.peer_id LIMIT 1
+        ) AS b ON true
+        LEFT JOIN LATERAL (
+            SELECT id, sender, recipient, message, created_at, expires_at FROM friendship.requests
+            WHERE c.kind = 3 AND state = 1 AND expires_at > now()
+              AND least(sender, recipient) = least(\(user), c.peer_id)
+              AND greatest(sender, recipient) = greatest(\(user), c.peer_id) LIMIT 1
+        ) AS r ON true
         ORDER BY c.version
         """
     }
 
+    /// One look into each index an owner, whatever the planner believes of the tables.
     static func relations(of viewer: Int64, to owners: [Int64]) -> PostgresQuery {
         """
-        SELECT o.id, f.user_id IS NOT NULL, coalesce(f.group_id, 0), b.user_id IS NOT NULL, v.user_id IS NOT NULL
+        SELECT o.id, f.group_id IS NOT NULL, coalesce(f.group_id, 0),
+               EXISTS (SELECT FROM friendship.blocks WHERE user_id = o.id AND peer_id = \(viewer) OFFSET 0),
+               EXISTS (SELECT FROM friendship.blocks WHERE user_id = \(viewer) AND peer_id = o.id OFFSET 0)
         FROM unnest(\(owners)) WITH ORDINALITY AS o (id, place)
-        LEFT JOIN friendship.friends f ON f.user_id = o.id AND f.friend_id = \(viewer)
-        LEFT JOIN friendship.blocks b ON b.user_id = o.id AND b.peer_id = \(viewer)
-        LEFT JOIN friendship.blocks v ON v.user_id = \(viewer) AND v.peer_id = o.id
+        LEFT JOIN LATERAL (
+            SELECT group_id FROM friendship.friends WHERE user_id = o.id AND friend_id = \(viewer) LIMIT 1
+        ) AS f ON true
         ORDER BY o.place
         """
     }

@@ -26,8 +26,10 @@ struct SettingsStore: Sendable {
         let rows = try await postgres.query(
             """
             SELECT profiles.user_id, privacy.audience, privacy.group_id
-            FROM profile.profiles LEFT JOIN profile.privacy
-                ON privacy.user_id = profiles.user_id AND privacy.field = \(field.rawValue)
+            FROM profile.profiles LEFT JOIN LATERAL (
+                SELECT audience, group_id FROM profile.privacy
+                WHERE user_id = profiles.user_id AND field = \(field.rawValue) LIMIT 1
+            ) AS privacy ON true
             WHERE profiles.user_id = ANY(\(users)) ORDER BY profiles.user_id
             """)
         return try rows.map { row in
