@@ -10,6 +10,8 @@ import Foundation
 import Synchronization
 
 public final class PasswordHasher: Sendable {
+    private static let niceness: Int32 = 10
+
     private let queue: HashQueue
     private let argon2: Argon2
 
@@ -19,6 +21,9 @@ public final class PasswordHasher: Sendable {
         argon2 = Argon2(cost: cost)
         for _ in 0..<threads {
             Thread.detachNewThread { [queue] in
+                // On Linux this is the thread's alone. Hashes take what other work leaves of the cores, and never wait
+                // for long: log-ins that come in crowds slow each other down, and nobody else.
+                setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
                 while let job = queue.next() { queue.finish(job) }
             }
         }
