@@ -92,14 +92,32 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
     public func verifyToken(
         request: Ringway_V1_VerifyTokenRequest, context: ServerContext
     ) async throws -> Ringway_V1_VerifyTokenResponse {
-        let grant = try await accessTokens.verify(request.accessToken)
-        let session = Session(userID: grant.userID, deviceID: grant.deviceID)
-        guard try await activity.isActive(session, asking: store.isActive) else { throw AuthError.accessRefused }
+        let grant = try await grant(for: request.accessToken)
         return .with {
             $0.userID = grant.userID
             $0.deviceID = grant.deviceID
             $0.expiresAt = grant.expiresAt
         }
+    }
+
+    /// What VerifyToken answers, for the doors of a process that holds this handler: they ask it for every request, and
+    /// a call would cost them more than the answer does.
+    public func caller(showing accessToken: String) async throws(RPCError) -> Caller {
+        do {
+            let grant = try await grant(for: accessToken)
+            return Caller(userID: grant.userID, deviceID: grant.deviceID)
+        } catch let error as any RPCErrorConvertible {
+            throw RPCError(error)
+        } catch {
+            throw RPCError(code: .unknown, message: "", cause: error)
+        }
+    }
+
+    private func grant(for accessToken: String) async throws -> AccessGrant {
+        let grant = try await accessTokens.verify(accessToken)
+        let session = Session(userID: grant.userID, deviceID: grant.deviceID)
+        guard try await activity.isActive(session, asking: store.isActive) else { throw AuthError.accessRefused }
+        return grant
     }
 
     public func listKeys(

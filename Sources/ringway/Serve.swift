@@ -83,7 +83,7 @@ private struct Node {
             SettingsHandler(postgres: database.client, relations: relations), friendship,
             InboxHandler(reader: InboxReader(postgres: database.client)), GatewayHandler(url: gateway.url),
         ]
-        let verify = Self.verifier(client)
+        let verify: @Sendable (String) async throws -> Caller = { try await auth.caller(showing: $0) }
         let inProcess = GRPCServer(
             transport: transport.server, services: services,
             interceptors: [AuthenticationInterceptor(door: .inProcess, verify: verify)])
@@ -146,17 +146,6 @@ private struct Node {
                         + "profile that lets io_uring_setup pass; or serve with --io auto")
             }
             throw Complaint(line: "the gateway can't start: \(error)")
-        }
-    }
-
-    /// Whose token is this? Asked of Auth through its contract, like everything else.
-    private static func verifier<Transport: ClientTransport>(
-        _ client: GRPCClient<Transport>
-    ) -> @Sendable (String) async throws -> Caller {
-        let auth = Ringway_V1_AuthService.Client(wrapping: client)
-        return { token in
-            let answer = try await auth.verifyToken(.with { $0.accessToken = token })
-            return Caller(userID: answer.userID, deviceID: answer.deviceID)
         }
     }
 
