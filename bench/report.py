@@ -144,6 +144,11 @@ def services(lines):
     for line in lines:
         if line["phase"] == "seed":
             print(f"\n{line['users']:,} users seeded in {line['seconds']:,} s")
+        elif line["phase"] == "token":
+            print(f"\nA token's check: {line['first_us']:.1f} us the first time, {line['again_us']:.1f} us while it is "
+                  "remembered")
+        elif line["phase"] == "argon2":
+            print(f"\nPasswords checked alone: {line['hashes_per_s']:.1f} a second, which bounds the log-ins")
     cells = {}
     for line in lines:
         if "kind" in line:

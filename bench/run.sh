@@ -192,6 +192,7 @@ seed() {
 
 run_services() {
     local round load=(--users "$seeded" --friends "$friends" --seconds "$services_seconds")
+    "$ringway" cost | record scenario=services server=alone
     fresh_database services
     seed --users "$seeded" --friends "$friends" --most-friends 0 --most-requests 0
     for ((round = 0; round < rounds; round++)); do

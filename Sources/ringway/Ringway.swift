@@ -6,5 +6,5 @@ struct Ringway: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ringway",
         abstract: "A real-time gateway and the user system behind it.",
-        subcommands: [Serve.self, Migrate.self, Keys.self, Seed.self, Chat.self, Echo.self, Routes.self])
+        subcommands: [Serve.self, Migrate.self, Keys.self, Seed.self, Chat.self, Echo.self, Routes.self, Cost.self])
 }
