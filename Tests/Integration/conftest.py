@@ -18,8 +18,10 @@ def postgres_url():
 def shared_server(postgres_url):
     database = Database(postgres_url)
     server = Server(database.url)
+    server.database = database
     try:
-        yield server.start()
+        # Accounts whose end has come are looked for often, because a test may wait for one.
+        yield server.start(RINGWAY_MAINTENANCE_SECONDS="1")
     finally:
         if server.is_running():
             server.stop()
