@@ -196,13 +196,18 @@ def test_devices_ended_from_another_lose_their_sockets_within_a_second(how, alic
     assert [device["id"] for device in alice.ok("GET", "/v1/devices")["devices"]] == [alice.device]
 
 
+def await_change(socket, change):
+    """Until the socket is told of a change between friends: whatever its node remembered of them is forgotten by then."""
+    socket.expect("event", where=lambda event: event.get("friend", {}).get("change") == change)
+
+
 def test_end_of_a_friendship_ends_messages_on_open_sockets(friends, connect):
     alice, bob = friends
     socket = connect(alice)
     socket.message("m1", bob.user, "friends")
     socket.expect("sent")
     bob.ok("DELETE", f"/v1/friends/{alice.user}")
-    time.sleep(1)
+    await_change(socket, "REMOVED")
     socket.message("m2", bob.user, "no longer")
     assert socket.expect("error")["code"] == "PERMISSION_DENIED"
     assert texts(bob.log()) == ["friends"]
@@ -214,7 +219,7 @@ def test_retry_after_the_end_of_a_friendship_gets_the_first_answer(friends, conn
     socket.message("m1", bob.user, "friends")
     first = socket.expect("sent")
     bob.ok("DELETE", f"/v1/friends/{alice.user}")
-    time.sleep(1)
+    await_change(socket, "REMOVED")
     for retrying in (socket, connect(alice)):
         retrying.message("m1", bob.user, "friends")
         assert retrying.expect("sent") == first
@@ -230,7 +235,7 @@ def test_new_friendship_allows_messages_on_open_sockets(alice, bob, connect):
     socket.message("m1", bob.user, "too early")
     assert socket.expect("error")["code"] == "PERMISSION_DENIED"
     alice.befriend(bob)
-    time.sleep(1)
+    await_change(socket, "ACCEPTED")
     socket.message("m1", bob.user, "now")
     assert socket.expect("sent")["clientId"] == "m1"
     assert texts(bob.log()) == ["now"]
