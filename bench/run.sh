@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 
 connections=10000 hold_seconds=10
 sessions=5000 rate=2000 open_seconds=20 closed_seconds=10
-services_seconds=8 rounds=2 seeded=1000 friends=200
+read_seconds=5 write_seconds=10 rounds=2 seeded=1000 friends=200
 smoke=false full=false million=false
 scenarios=()
 for argument in "$@"; do
@@ -25,7 +25,7 @@ for argument in "$@"; do
         --smoke)
             smoke=true connections=1000 hold_seconds=2
             sessions=200 rate=500 open_seconds=5 closed_seconds=2
-            services_seconds=1 rounds=1 seeded=300
+            read_seconds=1 write_seconds=1 rounds=1 seeded=300
             ;;
         --full) full=true ;;
         --million) million=true ;;
@@ -191,18 +191,18 @@ seed() {
 }
 
 run_services() {
-    local round load=(--users "$seeded" --friends "$friends" --seconds "$services_seconds")
+    local round load=(--users "$seeded" --friends "$friends")
     "$ringway" cost | record scenario=services server=alone
     fresh_database services
     seed --users "$seeded" --friends "$friends" --most-friends 0 --most-requests 0
     for ((round = 0; round < rounds; round++)); do
-        ask_services serve "" "${load[@]}" --phases reads
+        ask_services serve "" "${load[@]}" --seconds "$read_seconds" --phases reads
         # A binary that knows the setting can be measured without what it switches off.
-        if "$ringway" serve --help | grep -q -- '--cache '; then
-            ask_services "serve --cache off" "--cache off" "${load[@]}" --phases reads
+        if [[ $("$ringway" serve --help) == *'--cache '* ]]; then
+            ask_services "serve --cache off" "--cache off" "${load[@]}" --seconds "$read_seconds" --phases reads
         fi
     done
-    ask_services serve "" "${load[@]}" --phases writes,logins
+    ask_services serve "" "${load[@]}" --seconds "$write_seconds" --phases writes,logins
     if $million; then
         fresh_database million
         local began=$SECONDS
@@ -210,7 +210,7 @@ run_services() {
         echo '{"phase":"seed","users":1000000,"seconds":'$((SECONDS - began))'}' | record scenario=services server=million
         # One reader: the first user, whose first page of friends is full.
         ask_services million "--friends-max 10000 --friend-requests-max 20000" --users 1000000 --readers 1 \
-            --friends 200 --seconds "$services_seconds"
+            --friends 200 --seconds "$read_seconds"
     fi
 }
 
