@@ -67,18 +67,6 @@ static void gw_uring_receive_pause(struct gw_io *io, uint32_t socket) {
     }
 }
 
-void gw_uring_buffers_return(struct gw_io *io, const uint32_t *buffers, unsigned count) {
-    struct gw_io_uring *u = gw_uring(io);
-    const int mask = io_uring_buf_ring_mask(io->receive_buffers);
-    for (unsigned i = 0; i < count; i++) {
-        io_uring_buf_ring_add(u->buffers, io->receive_memory + (size_t)buffers[i] * io->receive_buffer_bytes,
-                              io->receive_buffer_bytes, (unsigned short)buffers[i], mask, (int)i);
-    }
-    io_uring_buf_ring_advance(u->buffers, (int)count);
-    u->buffers_free += count;
-    assert(u->buffers_free <= io->receive_buffers);
-}
-
 // Several pieces, or no free request at hand.
 __attribute__((noinline))
 static void gw_uring_send_vectored(struct gw_io_uring *u, uint32_t socket, const struct iovec *iov, unsigned count) {
@@ -346,6 +334,7 @@ static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_eve
     gw_uring_wake_arm(u);
     gw_uring_accept_arm(u);
     if (u->starved_first != GW_NO_SOCKET) {
+        gw_uring_buffers_starved(u);
         gw_uring_starved_resume(u);
     }
     const int error = gw_uring_enter(u, timeout_ns);
@@ -361,6 +350,7 @@ static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_eve
         seen++;
     }
     io_uring_cq_advance(&u->ring, seen);
+    gw_uring_buffers_look(u);
     return (int)count;
 }
 

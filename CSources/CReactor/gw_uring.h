@@ -1,5 +1,6 @@
 // What the files of the io_uring backend share: gw_io_uring.c (requests, completions, the turn),
-// gw_uring_accept.c (listening), gw_uring_create.c (life). gw_io.h says what a backend does.
+// gw_uring_accept.c (listening), gw_uring_buffers.c (receive buffers), gw_uring_create.c (life). gw_io.h says what a
+// backend does.
 //
 // Owned by one reactor and its thread; only wake is touched by others.
 #ifndef GW_URING_H
@@ -54,7 +55,15 @@ struct gw_io_uring {
     struct gw_socket *sockets;
     uint32_t sockets_max;
     uint32_t sockets_open;
-    uint32_t buffers_free;
+    uint32_t *idle;               // receive buffers out of use: the first idle_count
+    uint32_t idle_count;
+    uint32_t buffers_limit;       // those in use have numbers below; once it fell, others are until they are returned
+    uint32_t buffers_free;        // in the ring
+    uint32_t buffers_low;         // fewer free ones than this change something
+    uint32_t buffers_turns;       // until the limit is looked at
+    uint64_t buffers_busy_ms;     // when it was last known to be needed
+    uint8_t buffers_busy;         // needed since it was looked at
+    uint8_t buffers_retiring;     // buffers in use have numbers beyond it
     uint32_t starved_first, starved_last;
     uint32_t messages_used;       // the kernel copies them at submit
     uint32_t accept_singles;      // a bit for each single accept in the kernel
@@ -96,7 +105,17 @@ static inline struct io_uring_sqe *gw_uring_sqe(struct gw_io_uring *u) {
 }
 void gw_uring_cancel(struct gw_io_uring *u, uint64_t user_data);
 
+// gw_uring_buffers.c
+void gw_uring_buffers_init(struct gw_io_uring *u);
 void gw_uring_buffers_return(struct gw_io *io, const uint32_t *buffers, unsigned count);
+void gw_uring_buffers_starved(struct gw_io_uring *u);
+void gw_uring_buffers_adjust(struct gw_io_uring *u);
+// At a turn's end.
+static inline void gw_uring_buffers_look(struct gw_io_uring *u) {
+    if (__builtin_expect(--u->buffers_turns == 0 || u->buffers_free < u->buffers_low, 0)) {
+        gw_uring_buffers_adjust(u);
+    }
+}
 
 // A socket's number is free again: writes the event and returns 1.
 unsigned gw_uring_closed(struct gw_io_uring *u, uint32_t socket, struct gw_io_event *event);

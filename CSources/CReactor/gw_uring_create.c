@@ -16,10 +16,15 @@ static size_t gw_uring_buf_ring_bytes(const struct gw_io *io) {
     return (size_t)io->receive_buffers * sizeof(struct io_uring_buf);
 }
 
+static size_t gw_uring_idle_bytes(const struct gw_io *io) {
+    return (size_t)io->receive_buffers * sizeof(uint32_t);
+}
+
 static void gw_uring_free(struct gw_io_uring *u) {
     gw_wake_deinit(&u->wake);
     gw_unmap(u->sockets, u->sockets_max * sizeof *u->sockets);
     gw_unmap(u->buffers, gw_uring_buf_ring_bytes(&u->io));
+    gw_unmap(u->idle, gw_uring_idle_bytes(&u->io));
     gw_unmap(u->io.receive_memory, gw_uring_receive_bytes(&u->io));
     free(u);
 }
@@ -99,9 +104,7 @@ static int gw_uring_open_ring(struct gw_io_uring *u) {
         return error;
     }
     io_uring_buf_ring_init(u->buffers);
-    for (uint32_t buffer = 0; buffer < u->io.receive_buffers; buffer++) {
-        gw_uring_buffers_return(&u->io, &buffer, 1);
-    }
+    gw_uring_buffers_init(u);
     return 0;
 }
 
@@ -123,11 +126,12 @@ int gw_io_uring_create(const struct gw_io_config *config, struct gw_io **io) {
     u->listen_fd = -1;
     u->io.receive_memory = gw_map(gw_uring_receive_bytes(&u->io));
     u->buffers = gw_map(gw_uring_buf_ring_bytes(&u->io));
+    u->idle = gw_map(gw_uring_idle_bytes(&u->io));
     u->sockets = gw_map(u->sockets_max * sizeof *u->sockets);
     u->stats.bytes = sizeof *u + gw_uring_receive_bytes(&u->io) + gw_uring_buf_ring_bytes(&u->io)
-                   + u->sockets_max * sizeof *u->sockets;
+                   + gw_uring_idle_bytes(&u->io) + u->sockets_max * sizeof *u->sockets;
     int error = gw_wake_init(&u->wake);
-    if (u->io.receive_memory == NULL || u->buffers == NULL || u->sockets == NULL) {
+    if (u->io.receive_memory == NULL || u->buffers == NULL || u->idle == NULL || u->sockets == NULL) {
         error = -ENOMEM;
     }
     if (error == 0) {

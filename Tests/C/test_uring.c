@@ -1,15 +1,23 @@
 // What only the io_uring backend promises, seen from its inside: the ring refuses requests that the backend never makes,
-// and completions that overflow the queue are not lost.
+// completions that overflow the queue are not lost, and as many receive buffers have memory as the traffic needs.
 #include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../../CSources/CReactor/gw_uring.h"
 #include "gw_io_uring.h"
 #include "test.h"
 
-static struct gw_io_uring *uring_open(void) {
-    const struct gw_io_config config = { .sockets_max = 8, .receive_buffers = 8, .receive_buffer_bytes = 4096 };
+enum { CLIENTS = 300, BUFFERS = 512, BUFFERS_FIRST = 64, BUFFER_BYTES = 4096 + 64 };
+
+static struct gw_io_uring *uring_open(uint32_t sockets, uint32_t buffers) {
+    const struct gw_io_config config = {
+        .sockets_max = sockets, .receive_buffers = buffers, .receive_buffer_bytes = BUFFER_BYTES,
+    };
     struct gw_io *io = NULL;
     const int created = gw_io_uring_create(&config, &io);
     if (created == -EPERM || created == -ENOSYS) {
@@ -48,7 +56,7 @@ static void in_a_worker(struct io_uring_sqe *sqe) {
 static void cancel_nothing(struct io_uring_sqe *sqe) { io_uring_prep_cancel64(sqe, 7, 0); }
 
 static void ring__refuses_what_the_backend_never_asks(void) {
-    struct gw_io_uring *u = uring_open();
+    struct gw_io_uring *u = uring_open(8, 8);
     if (u == NULL) {
         return;
     }
@@ -64,7 +72,7 @@ static void ring__refuses_what_the_backend_never_asks(void) {
 
 // More completions than the queue holds wait in the kernel; turns bring every one of them in.
 static void ring__overflow_loses_no_completion(void) {
-    struct gw_io_uring *u = uring_open();
+    struct gw_io_uring *u = uring_open(8, 8);
     if (u == NULL) {
         return;
     }
@@ -89,8 +97,182 @@ static void ring__overflow_loses_no_completion(void) {
     gw_io_destroy(&u->io);
 }
 
+struct crowd {
+    struct gw_io_uring *u;
+    int clients[CLIENTS];
+    uint32_t held[BUFFERS];
+    unsigned held_count, accepted, received;
+};
+
+static void crowd_turn(struct crowd *c) {
+    struct gw_io_event events[64];
+    const int count = gw_io_turn(&c->u->io, 1000000, events, 64);
+    CHECK(count >= 0);
+    for (int i = 0; i < count; i++) {
+        if (events[i].kind == GW_IO_ACCEPTED) {
+            c->accepted++;
+            gw_io_receive_start(&c->u->io, events[i].socket);
+        } else if (events[i].kind == GW_IO_RECEIVED) {
+            CHECK(events[i].bytes == 1 && events[i].data[0] == 'x' && c->held_count < BUFFERS);
+            c->held[c->held_count++] = events[i].buffer;
+            c->received++;
+        }
+    }
+}
+
+static int crowd_open(struct crowd *c) {
+    *c = (struct crowd){ .u = uring_open(CLIENTS + 1, BUFFERS) };
+    if (c->u == NULL) {
+        return 0;
+    }
+    const int port = gw_io_listen(&c->u->io, "127.0.0.1", 0, 0);
+    CHECK(port > 0);
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        CHECK((c->clients[i] = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+        CHECK(connect(c->clients[i], (struct sockaddr *)&address, sizeof address) == 0);
+        while (c->accepted <= i) {
+            crowd_turn(c);
+        }
+    }
+    return 1;
+}
+
+static void crowd_give_back(struct crowd *c) {
+    gw_io_buffers_return(&c->u->io, c->held, c->held_count);
+    c->held_count = 0;
+}
+
+// The first so many send a byte each, and nobody's buffer is given back before all are there.
+static void crowd_sends(struct crowd *c, unsigned count) {
+    const unsigned before = c->received;
+    for (unsigned i = 0; i < count; i++) {
+        CHECK(write(c->clients[i], "x", 1) == 1);
+    }
+    while (c->received < before + count) {
+        crowd_turn(c);
+    }
+    CHECK(c->held_count == count);
+    crowd_give_back(c);
+}
+
+// A look at the clock comes by turns; make the latest one long ago.
+static void crowd_stays_quiet(struct crowd *c) {
+    c->u->buffers_busy_ms = 0;
+    c->u->buffers_turns = 1;
+    crowd_sends(c, 1);
+}
+
+static void crowd_close(struct crowd *c) {
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        close(c->clients[i]);
+    }
+    gw_io_destroy(&c->u->io);
+}
+
+static unsigned resident_pages(const struct gw_io_uring *u) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = ((size_t)BUFFERS * BUFFER_BYTES + page - 1) / page;
+    unsigned char *in_memory = malloc(pages);
+    CHECK(in_memory != NULL && mincore(u->io.receive_memory, pages * page, in_memory) == 0);
+    unsigned count = 0;
+    for (size_t i = 0; i < pages; i++) {
+        count += in_memory[i] & 1;
+    }
+    free(in_memory);
+    return count;
+}
+
+static void buffers__of_an_idle_crowd_are_few(void) {
+    struct crowd c;
+    if (!crowd_open(&c)) {
+        return;
+    }
+    for (unsigned i = 0; i < 4 * BUFFERS; i++) {
+        crowd_sends(&c, 1);
+    }
+    CHECK(c.u->buffers_limit == BUFFERS_FIRST && c.u->idle_count == BUFFERS - BUFFERS_FIRST);
+    CHECK(resident_pages(c.u) <= 2 * BUFFERS_FIRST);
+    crowd_close(&c);
+}
+
+// Seen in time: nobody finds the ring empty while it grows by what a turn left.
+static void buffers__grow_before_anybody_starves(void) {
+    struct crowd c;
+    if (!crowd_open(&c)) {
+        return;
+    }
+    for (unsigned sent = 0; sent < CLIENTS; sent += 15) {
+        for (unsigned i = sent; i < sent + 15; i++) {
+            CHECK(write(c.clients[i], "x", 1) == 1);
+        }
+        while (c.received < sent + 15) {
+            crowd_turn(&c);
+        }
+    }
+    struct gw_io_stats stats;
+    gw_io_read_stats(&c.u->io, &stats);
+    CHECK(stats.receive_starved == 0 && c.u->buffers_limit == BUFFERS && c.u->idle_count == 0);
+    CHECK(c.u->buffers_free == BUFFERS - CLIENTS);
+    crowd_give_back(&c);
+    CHECK(c.u->buffers_free == BUFFERS);
+    crowd_close(&c);
+}
+
+// Whether a burst is seen in time is the kernel's choice; here nobody looks.
+static void buffers__come_from_the_idle_when_somebody_starves(void) {
+    struct crowd c;
+    if (!crowd_open(&c)) {
+        return;
+    }
+    c.u->buffers_low = 0;
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        CHECK(write(c.clients[i], "x", 1) == 1);
+    }
+    while (c.u->stats.receive_starved == 0) {
+        crowd_turn(&c);
+    }
+    CHECK(c.received == BUFFERS_FIRST && c.u->buffers_limit == BUFFERS_FIRST);
+    while (c.received < CLIENTS) {
+        crowd_turn(&c);
+    }
+    CHECK(c.u->buffers_limit == BUFFERS && c.u->buffers_free == BUFFERS - CLIENTS);
+    crowd_give_back(&c);
+    const uint64_t starved = c.u->stats.receive_starved;
+    crowd_sends(&c, CLIENTS);
+    CHECK(c.u->stats.receive_starved == starved);
+    crowd_close(&c);
+}
+
+static void buffers__grow_with_a_burst_and_lose_their_memory_when_it_is_long_over(void) {
+    struct crowd c;
+    if (!crowd_open(&c)) {
+        return;
+    }
+    for (int bursts = 0; bursts < 3; bursts++) {
+        crowd_sends(&c, CLIENTS);
+        CHECK(c.u->buffers_limit == BUFFERS && c.u->idle_count == 0 && c.u->buffers_free == BUFFERS);
+        crowd_stays_quiet(&c);   // a look that still finds the bursts
+        CHECK(c.u->buffers_limit == BUFFERS);
+        crowd_stays_quiet(&c);
+        CHECK(c.u->buffers_limit == BUFFERS / 2 && c.u->buffers_retiring);
+        crowd_sends(&c, CLIENTS / 2);
+        for (unsigned i = 0; i < 4 * BUFFERS; i++) {
+            crowd_stays_quiet(&c);
+        }
+        CHECK(c.u->buffers_limit == BUFFERS_FIRST && !c.u->buffers_retiring);
+        CHECK(c.u->idle_count == BUFFERS - BUFFERS_FIRST && c.u->buffers_free == BUFFERS_FIRST);
+        CHECK(resident_pages(c.u) <= 2 * BUFFERS_FIRST);
+    }
+    crowd_close(&c);
+}
+
 int main(void) {
     RUN(ring__refuses_what_the_backend_never_asks);
     RUN(ring__overflow_loses_no_completion);
+    RUN(buffers__of_an_idle_crowd_are_few);
+    RUN(buffers__grow_before_anybody_starves);
+    RUN(buffers__come_from_the_idle_when_somebody_starves);
+    RUN(buffers__grow_with_a_burst_and_lose_their_memory_when_it_is_long_over);
     return 0;
 }

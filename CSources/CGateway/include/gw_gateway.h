@@ -79,7 +79,7 @@ struct gw_config {
     uint32_t outbound_bytes_max;    // a connection's queue; with so much queued a send is GW_EFULL. From half
                                     // of it on its own messages wait, so that an echo never meets the limit
     uint64_t pool_bytes_max;        // all buffers, committed when touched; >= 128 KiB, >= 4 message_bytes_max
-    uint32_t receive_buffers;       // buffers in the kernel's ring, a power of two
+    uint32_t receive_buffers;       // at most so many in the kernel's ring, a power of two
     uint32_t receive_buffer_bytes;
     uint32_t handshake_ms;          // from accept to the end of the request's headers
     uint32_t idle_ms;               // without any byte from the peer; 0: never
