@@ -1,7 +1,8 @@
-// What Profile does when an account has ended: forgets the profile. A second time it finds nothing.
+// What Profile does when an account has ended: forgets the profile, the avatar, when the user was last seen, and what the
+// user had decided. A second time it finds nothing.
 import Outbox
 
 public let profileErasure = OutboxConsumer("profile") { entry, connection in
     guard entry.topic == AccountDeleted.topic else { return }
-    try await connection.query("DELETE FROM profile.profiles WHERE user_id = \(entry.key)")
+    try await connection.query("SELECT profile.erase(\(entry.key))")
 }

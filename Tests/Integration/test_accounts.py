@@ -3,13 +3,16 @@ an end that is killed at every step."""
 
 import base64
 import http.client
+import io
 import json
+import secrets
 import subprocess
 import time
 
 import pytest
+from PIL import Image
 from server import BINARY, ROOT, Database, Server, clean_environment
-from wire import PASSWORD, Account, Api, assert_gap_free
+from wire import PASSWORD, Account, Api, Socket, assert_gap_free
 
 DEVICE = {"name": "phone", "platform": "ios"}
 
@@ -118,6 +121,60 @@ def remains_of(user):
              + (SELECT count(*) FROM inbox.heads WHERE user_id = {user})
              + (SELECT count(*) FROM inbox.events WHERE user_id = {user})
              + (SELECT count(*) FROM auth.outbox)"""
+
+
+def columns_that_hold(database, user):
+    """Every column of every service's tables in which the user's id stands, found from the catalogue: a table that is
+    made tomorrow is looked at, too."""
+    columns = database.sql("""
+        SELECT n.nspname || '.' || c.relname || '.' || a.attname FROM pg_attribute a
+        JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname IN ('auth', 'profile', 'friendship', 'inbox') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+          AND a.atttypid = 'bigint'::regtype AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1""").split()
+    counts = ", ".join(
+        f"(SELECT count(*) FROM {column.rpartition('.')[0]} WHERE {column.rpartition('.')[2]} = {user})" for column in columns)
+    found = database.sql(f"SELECT concat_ws(' ', {counts})").split()
+    return {column for column, count in zip(columns, found, strict=True) if count != "0"}
+
+
+def test_the_end_of_an_account_leaves_nothing_of_it(hasty):
+    server, database = hasty
+    start(server)
+    api = Api(server.http)
+    alice, bob, carol, dave, eve = (Account(api) for _ in range(5))
+    alice.befriend(bob)
+    group = alice.ok("POST", "/v1/friend-groups", {"name": "work"})["id"]
+    alice.ok("PATCH", f"/v1/friends/{bob.user}", {"groupId": group, "remark": "b"})
+    alice.ok("POST", "/v1/friend-requests", {"to": carol.user})
+    dave.ok("POST", "/v1/friend-requests", {"to": alice.user})
+    alice.ok("POST", "/v1/blocks", {"userId": eve.user})
+    eve.ok("POST", "/v1/blocks", {"userId": alice.user})
+    alice.ok("PATCH", "/v1/settings", {"privacy": {"find": {"kind": "GROUP", "groupId": group}}, "push": {"previews": False}})
+    pixels = io.BytesIO()
+    Image.new("RGB", (64, 64), tuple(secrets.token_bytes(3))).save(pixels, "PNG")
+    headers = {"Content-Type": "image/png", "Authorization": f"Bearer {alice.token}"}
+    avatar = json.loads(api.raw("PUT", "/v1/profiles/me/avatar", pixels.getvalue(), headers)[2])["avatar"]
+    with Socket(server.ws, alice.token) as socket:
+        socket.message("m1", bob.user, "hello")
+        socket.send({"ack": {"seq": socket.expect("sent")["seq"]}})
+        assert socket.is_alive()
+    wait_until(lambda: {"profile.last_seen.user_id", "inbox.cursors.user_id"} <= columns_that_hold(database, alice.user))
+    everywhere = columns_that_hold(database, alice.user)
+    assert {
+        "auth.refresh_tokens.user_id", "friendship.blocks.user_id", "friendship.groups.user_id", "friendship.owners.user_id",
+        "friendship.requests.sender", "friendship.requests.recipient", "profile.avatars.user_id", "profile.privacy.user_id",
+        "profile.settings.user_id", "inbox.events.user_id",
+    } <= everywhere
+
+    alice.ok("POST", "/v1/account:delete", {"password": PASSWORD})
+    # What others keep is theirs: that they have blocked the id, and that a friend is none any more.
+    theirs = {"friendship.blocks.peer_id", "friendship.changes.peer_id"}
+    wait_until(lambda: columns_that_hold(database, alice.user) == theirs)
+    assert api.raw("GET", f"/v1/avatars/{avatar}")[0] == 404
+    for other in (carol, dave):
+        assert other.ok("GET", "/v1/friend-requests").get("requests", []) == []
+    changes = bob.ok("GET", "/v1/relation-changes")
+    assert (changes["removedFriendIds"], changes.get("friends", [])) == ([alice.user], [])
 
 
 @pytest.mark.parametrize("step", STEPS)
