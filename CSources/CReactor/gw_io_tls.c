@@ -73,9 +73,7 @@ static void gw_tls_shutdown(struct gw_io *io, uint32_t socket) {
     gw_tls_say_end(t, s);
     gw_tls_flush(t, s);
     s->flags |= GW_TLS_SHUT;
-    if (s->out_bytes == 0) {
-        gw_io_shutdown(t->inner, socket);
-    }
+    gw_tls_shut(t, s);
 }
 
 // The last send need not be waited for: the backend has taken it before it hears of the close, and what the peer's

@@ -45,6 +45,7 @@ enum gw_tls_alert {
     GW_TLS_UNEXPECTED_MESSAGE = 10,
     GW_TLS_BAD_RECORD_MAC = 20,
     GW_TLS_RECORD_OVERFLOW = 22,
+    GW_TLS_ILLEGAL_PARAMETER = 47,
     GW_TLS_DECODE_ERROR = 50,
     GW_TLS_INTERNAL_ERROR = 80,
     GW_TLS_USER_CANCELED = 90,
@@ -79,7 +80,8 @@ enum gw_tls_flags {
     GW_TLS_IN_WAITING = 16384,
     GW_TLS_WAITING = 32768,      // for a slot, by this owner
     GW_TLS_BLOCKED = 65536,
-    GW_TLS_SAID_END = 131072,
+    GW_TLS_SAID_END = 131072,    // nothing is said behind that
+    GW_TLS_INNER_SHUT = 262144,
 };
 
 struct gw_tls_socket {
@@ -231,6 +233,8 @@ void gw_tls_drop_input(struct gw_io_tls *t, struct gw_tls_socket *s);
 // BIO's writing; 0: no buffer, or the bound is reached.
 int gw_tls_put_output(struct gw_io_tls *t, const uint8_t *bytes, size_t length);
 void gw_tls_flush(struct gw_io_tls *t, struct gw_tls_socket *s);
+// The end, once all that is queued before it has left.
+void gw_tls_shut(struct gw_io_tls *t, struct gw_tls_socket *s);
 void gw_tls_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, unsigned count);
 void gw_tls_sent(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result, struct gw_tls_told *told);
 void gw_tls_tell_reports(struct gw_io_tls *t, struct gw_tls_told *told);
@@ -240,7 +244,7 @@ void gw_tls_drop_output(struct gw_io_tls *t, struct gw_tls_socket *s);
 // Queues close_notify, once; behind what is queued.
 void gw_tls_say_end(struct gw_io_tls *t, struct gw_tls_socket *s);
 void gw_tls_say_alert(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_alert alert);
-// KeyUpdate with the present key, and the next one from then on. 0: it could not be queued.
+// KeyUpdate with the present key, and the next one from then on; nothing behind our end. 0: it could not be queued.
 int gw_tls_say_key_update(struct gw_io_tls *t, struct gw_tls_socket *s);
 
 #endif

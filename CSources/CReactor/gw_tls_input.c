@@ -316,9 +316,11 @@ static enum gw_tls_opened gw_tls_refuse(struct gw_io_tls *t, struct gw_tls_socke
 static enum gw_tls_opened gw_tls_hear_handshake(struct gw_io_tls *t, struct gw_tls_socket *s, const uint8_t *message,
                                                 uint32_t length) {
     static const uint8_t key_update[] = { 24, 0, 0, 1 };
-    if (!s->is_1_3 || length != sizeof key_update + 1 || memcmp(message, key_update, sizeof key_update) != 0
-        || message[sizeof key_update] > 1) {
+    if (!s->is_1_3 || length != sizeof key_update + 1 || memcmp(message, key_update, sizeof key_update) != 0) {
         return gw_tls_refuse(t, s, GW_TLS_UNEXPECTED_MESSAGE);
+    }
+    if (message[sizeof key_update] > 1) {
+        return gw_tls_refuse(t, s, GW_TLS_ILLEGAL_PARAMETER);
     }
     if (!gw_tls_renew_keys(t, s, GW_TLS_IN)) {
         return gw_tls_refuse(t, s, GW_TLS_INTERNAL_ERROR);
@@ -333,7 +335,8 @@ static enum gw_tls_opened gw_tls_hear_handshake(struct gw_io_tls *t, struct gw_t
 static enum gw_tls_opened gw_tls_hear_alert(struct gw_io_tls *t, struct gw_tls_socket *s, const uint8_t *alert,
                                             uint32_t length) {
     if (length != 2) {
-        return gw_tls_refuse(t, s, GW_TLS_DECODE_ERROR);
+        // Section 5.4 has a rule of its own for a record of no bytes.
+        return gw_tls_refuse(t, s, length == 0 ? GW_TLS_UNEXPECTED_MESSAGE : GW_TLS_DECODE_ERROR);
     }
     if (alert[1] == GW_TLS_CLOSE_NOTIFY) {
         gw_tls_end(t, s, 0);

@@ -91,7 +91,7 @@ static void gw_tls_consume(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_
 }
 
 void gw_tls_flush(struct gw_io_tls *t, struct gw_tls_socket *s) {
-    if ((s->flags & (GW_TLS_INNER_SENDING | GW_TLS_CLOSING)) || s->out_bytes == 0) {
+    if ((s->flags & (GW_TLS_INNER_SENDING | GW_TLS_INNER_SHUT | GW_TLS_CLOSING)) || s->out_bytes == 0) {
         return;
     }
     struct iovec iov[GW_IO_IOV_MAX];
@@ -103,6 +103,13 @@ void gw_tls_flush(struct gw_io_tls *t, struct gw_tls_socket *s) {
     }
     s->flags |= GW_TLS_INNER_SENDING;
     gw_io_send(t->inner, gw_tls_number(t, s), iov, count);
+}
+
+void gw_tls_shut(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    if ((s->flags & (GW_TLS_SHUT | GW_TLS_INNER_SHUT)) == GW_TLS_SHUT && s->out_bytes == 0) {
+        s->flags |= GW_TLS_INNER_SHUT;
+        gw_io_shutdown(t->inner, gw_tls_number(t, s));
+    }
 }
 
 // A record of ours. 0: there is no buffer for it, or the peer takes none of what is queued.
@@ -122,19 +129,24 @@ static int gw_tls_say(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_
 // The level is a relic, and fatal but for an orderly end: RFC 8446 section 6.
 void gw_tls_say_alert(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_alert alert) {
     const uint8_t bytes[2] = { alert == GW_TLS_CLOSE_NOTIFY ? 1 : 2, (uint8_t)alert };
-    (void)gw_tls_say(t, s, GW_TLS_ALERT, bytes, sizeof bytes);
+    if (!(s->flags & GW_TLS_SAID_END)) {
+        (void)gw_tls_say(t, s, GW_TLS_ALERT, bytes, sizeof bytes);
+    }
 }
 
 void gw_tls_say_end(struct gw_io_tls *t, struct gw_tls_socket *s) {
     if ((s->flags & (GW_TLS_SECURE | GW_TLS_BROKEN | GW_TLS_SAID_END)) == GW_TLS_SECURE) {
         // One half of the exchange; the other is the peer's to send, and nobody waits for it.
-        s->flags |= GW_TLS_SAID_END;
         gw_tls_say_alert(t, s, GW_TLS_CLOSE_NOTIFY);
+        s->flags |= GW_TLS_SAID_END;
     }
 }
 
 int gw_tls_say_key_update(struct gw_io_tls *t, struct gw_tls_socket *s) {
     static const uint8_t update_not_requested[] = { 24, 0, 0, 1, 0 };   // RFC 8446 section 4.6.3
+    if (s->flags & GW_TLS_SAID_END) {
+        return 1;
+    }
     return gw_tls_say(t, s, GW_TLS_HANDSHAKE, update_not_requested, sizeof update_not_requested)
         && gw_tls_renew_keys(t, s, GW_TLS_OUT);
 }
@@ -292,9 +304,7 @@ void gw_tls_sent(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result, s
         s->send_cipher_left = left > (uint32_t)result ? left - (uint32_t)result : 0;
         report = (int32_t)((s->flags & GW_TLS_SENDING) && s->send_plain > s->send_reported ? gw_tls_progress(s) : 0);
         gw_tls_flush(t, s);
-        if ((s->flags & GW_TLS_SHUT) && s->out_bytes == 0) {
-            gw_io_shutdown(t->inner, gw_tls_number(t, s));
-        }
+        gw_tls_shut(t, s);
     }
     // Nobody waits for what OpenSSL has to say; the caller's next send is told of an error.
     if (report != 0 && (s->flags & GW_TLS_SENDING)) {

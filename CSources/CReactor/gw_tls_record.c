@@ -47,11 +47,24 @@ static struct gw_tls_ready_cipher *gw_tls_place(struct gw_io_tls *t, uint32_t so
     return &t->ready_ciphers[2 * (socket % GW_TLS_READY_CIPHERS) + (uint32_t)way];
 }
 
+static void gw_tls_free_ready(struct gw_tls_ready_cipher *ready) {
+    EVP_CIPHER_CTX_free(ready->context);
+    ready->context = NULL;
+    ERR_clear_error();
+}
+
 void gw_tls_forget_cipher(struct gw_io_tls *t, const struct gw_tls_socket *s) {
     const uint32_t socket = gw_tls_number(t, s);
+    static const uint8_t no_key[32];
     for (int way = GW_TLS_IN; way <= GW_TLS_OUT; way++) {
         struct gw_tls_ready_cipher *ready = gw_tls_place(t, socket, (enum gw_tls_way)way);
-        ready->owner = ready->owner == socket + 1 ? 0 : ready->owner;
+        if (ready->owner == socket + 1) {
+            // Another key in its place wipes it, for OpenSSL has made a schedule of it there.
+            ready->owner = 0;
+            if (EVP_CipherInit_ex(ready->context, NULL, NULL, no_key, NULL, way == GW_TLS_OUT) != 1) {
+                gw_tls_free_ready(ready);
+            }
+        }
     }
 }
 
@@ -69,6 +82,7 @@ static EVP_CIPHER_CTX *gw_tls_cipher(struct gw_io_tls *t, const struct gw_tls_so
     ready->owner = 0;
     if (EVP_CipherInit_ex(ready->context, other ? t->ciphers[s->cipher] : NULL, NULL, s->keys[way].key, NULL,
                           way == GW_TLS_OUT) != 1) {
+        gw_tls_free_ready(ready);   // which cipher it has now is not known
         return NULL;
     }
     ready->owner = owner;
@@ -212,6 +226,9 @@ enum gw_tls_alert gw_tls_open(struct gw_io_tls *t, struct gw_tls_socket *s, cons
         return GW_TLS_BAD_RECORD_MAC;
     }
     s->keys[GW_TLS_IN].record++;
+    if (*plain_bytes > GW_TLS_RECORD_BYTES + (uint32_t)s->is_1_3) {
+        return GW_TLS_RECORD_OVERFLOW;   // padding counts, RFC 8446 section 5.4
+    }
     *type = s->is_1_3 ? gw_tls_strip(to, plain_bytes) : header[0];
-    return *plain_bytes > GW_TLS_RECORD_BYTES ? GW_TLS_RECORD_OVERFLOW : GW_TLS_NO_ALERT;
+    return GW_TLS_NO_ALERT;
 }
