@@ -82,6 +82,12 @@ static void gw_compressed_end_out(struct gw_compressed *of) {
     }
 }
 
+void gw_compression_drop(struct gw_reactor *r, struct gw_conn *conn) {
+    if (conn->decoder.deflate) {
+        gw_compressed_end_in(gw_compressed_of(r, conn));
+    }
+}
+
 void gw_compression_close(struct gw_reactor *r, struct gw_conn *conn) {
     if (!conn->decoder.deflate) {
         return;
@@ -106,6 +112,21 @@ static uint32_t gw_compression_deliver(struct gw_reactor *r, struct gw_conn *con
     return (uint32_t)event->length + GW_WS_SERVER_HEADER_BYTES_MAX;
 }
 
+static enum gw_inflate_result gw_compression_inflate(struct gw_reactor *r, struct gw_conn *conn,
+                                                     const struct gw_compressed *of, const struct gw_ws_item *item) {
+    struct gw_buf **message = &conn->message.gathered;
+    const uint32_t before = *message != NULL ? (*message)->end : 0;
+    const enum gw_inflate_result result = gw_inflate(of->in, item, r->codec.message_bytes_max, message);
+    const uint32_t after = *message != NULL ? (*message)->end : 0;
+    r->stats.bytes_inflated += after - before;
+    if (result != GW_INFLATE_MORE) {
+        return result;
+    }
+    const uint32_t stream = of->terms.client_takeover ? 0 : gw_inflater_bytes(of->terms.client_bits);
+    const uint64_t held = (uint64_t)stream + (*message != NULL ? (*message)->capacity : 0);
+    return gw_gathering_hold(r, conn, held) ? GW_INFLATE_MORE : GW_INFLATE_NOBUFS;
+}
+
 uint32_t gw_compression_piece(struct gw_reactor *r, struct gw_conn *conn, const struct gw_ws_item *item) {
     if (conn->phase != GW_PHASE_OPEN) {
         return 0;
@@ -116,11 +137,12 @@ uint32_t gw_compression_piece(struct gw_reactor *r, struct gw_conn *conn, const 
     }
     enum gw_inflate_result result = GW_INFLATE_NOBUFS;
     if (of->in != NULL) {
-        result = gw_inflate(of->in, item, r->codec.message_bytes_max, &conn->message.gathered);
+        result = gw_compression_inflate(r, conn, of, item);
     }
     if (result == GW_INFLATE_MORE) {
         return 0;
     }
+    gw_gathering_end(r, conn);
     if (result != GW_INFLATE_WHOLE || !of->terms.client_takeover) {
         gw_compressed_end_in(of);
     }

@@ -36,7 +36,8 @@ uint32_t gw_compression_block_bytes(const struct gw_config *config);
 
 // Agrees for a connection: takes those takeovers back from terms for which the budget has no more room, ours first.
 void gw_compression_open(struct gw_reactor *r, struct gw_conn *conn, struct gw_deflate_terms *terms);
-// Harmless for a connection without.
+// Both are harmless for a connection without. drop: no more is inflated, so what only the message under way needed goes.
+void gw_compression_drop(struct gw_reactor *r, struct gw_conn *conn);
 void gw_compression_close(struct gw_reactor *r, struct gw_conn *conn);
 
 // Inflates a piece, and hands out the message once it is whole: returns what answering it in kind would queue. Fails

@@ -113,7 +113,7 @@ static void gw_conn_resume(struct gw_reactor *r, struct gw_conn *conn) {
 
 // From here on no message is delivered, so nothing has to wait for room in the queue.
 static void gw_conn_leave_open(struct gw_reactor *r, struct gw_conn *conn) {
-    gw_message_deinit(&conn->message, r->pool);
+    gw_gathering_drop(r, conn);
     conn->flags &= (uint16_t)~(GW_CONN_WANTS_WRITABLE | GW_CONN_WRITABLE | GW_CONN_STARVED);
     if (conn->flags & GW_CONN_PAUSED) {
         gw_conn_resume(r, conn);
@@ -196,7 +196,7 @@ static int gw_conn_release(struct gw_reactor *r, struct gw_conn *conn) {
     } else {
         r->stats.handshakes_failed++;
     }
-    gw_message_deinit(&conn->message, r->pool);
+    gw_gathering_drop(r, conn);
     gw_ws_decoder_deinit(&conn->decoder, r->pool);
     gw_compression_close(r, conn);
     gw_inbound_drop(r, conn);

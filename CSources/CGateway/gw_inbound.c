@@ -167,6 +167,13 @@ static void gw_inbound_request(struct gw_reactor *r, struct gw_conn *conn) {
     }
 }
 
+__attribute__((noinline))
+static void gw_inbound_goes_on(struct gw_reactor *r, struct gw_conn *conn) {
+    if (!gw_gathering_hold(r, conn, conn->message.gathered->capacity)) {
+        gw_conn_fail(r, conn, GW_CLOSE_TRY_AGAIN);
+    }
+}
+
 // Adds a piece to its message and hands that out once it is whole; returns what answering it in kind would queue.
 // source is the pool buffer the piece lies in, NULL for a receive buffer.
 static uint32_t gw_inbound_piece(struct gw_reactor *r, struct gw_conn *conn, const struct gw_ws_item *item,
@@ -179,6 +186,7 @@ static uint32_t gw_inbound_piece(struct gw_reactor *r, struct gw_conn *conn, con
     struct gw_buf *buf;
     switch (gw_message_add(&conn->message, r->pool, item, &data, &length, &buf)) {
     case GW_MESSAGE_MORE:
+        gw_inbound_goes_on(r, conn);
         return 0;
     case GW_MESSAGE_NOBUFS:
         gw_conn_fail(r, conn, GW_CLOSE_TRY_AGAIN);
@@ -192,6 +200,7 @@ static uint32_t gw_inbound_piece(struct gw_reactor *r, struct gw_conn *conn, con
     if (buf != NULL) {
         gw_reactor_lie_in(r, event, buf);
         gw_reactor_spend_buf(r, buf);
+        gw_gathering_end(r, conn);
     } else if (source != NULL) {
         gw_reactor_lie_in(r, event, source);
     }

@@ -97,6 +97,11 @@ int gw_peers_enter(struct gw_peers *peers, uint32_t slot, uint64_t peer) {
     return 1;
 }
 
+struct gw_peer_count *gw_peers_find(struct gw_peers *peers, uint32_t slot) {
+    const int entered = peers->each_max != 0 && peers->of_slot[slot] != GW_PEERS_NONE;
+    return entered ? gw_peers_at(peers, peers->of_slot[slot]) : NULL;
+}
+
 void gw_peers_leave(struct gw_peers *peers, uint32_t slot) {
     if (peers->each_max == 0 || peers->of_slot[slot] == GW_PEERS_NONE) {
         return;

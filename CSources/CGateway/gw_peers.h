@@ -12,6 +12,7 @@
 
 struct gw_peer_count {
     uint64_t peer;
+    uint64_t gathered_bytes;   // gw_gathering.h
     uint32_t count;
     uint32_t next;       // in its chain, or of the free ones
 };
@@ -36,6 +37,8 @@ void gw_peers_deinit(struct gw_peers *peers);
 int gw_peers_enter(struct gw_peers *peers, uint32_t slot, uint64_t peer);
 // Harmless for a slot that is not entered.
 void gw_peers_leave(struct gw_peers *peers, uint32_t slot);
+// The count of the slot's peer; NULL: the slot is not entered.
+struct gw_peer_count *gw_peers_find(struct gw_peers *peers, uint32_t slot);
 
 // What has been touched, with this many slots in use.
 uint64_t gw_peers_bytes(const struct gw_peers *peers, uint32_t slots_touched);

@@ -176,10 +176,12 @@ void gw_reactor_stats(const struct gw_reactor *r, struct gw_stats *stats) {
     stats->receive_starved = io.receive_starved;
     stats->connections = stats->accepted - stats->closed;
     stats->deflate_bytes = r->compression.reserved_bytes;
+    stats->gathered_bytes = r->gathering.bytes;
     stats->pool_bytes = gw_pool_held_bytes(r->pool);
     stats->core_bytes = sizeof *r + gw_reactor_arrays_bytes(r) + io.bytes
                       + r->slots_touched * (sizeof *r->conns + 3 * sizeof *r->ready)
                       + r->references.touched * sizeof *r->references.references
+                      + r->gathering.touched * sizeof *r->gathering.connections
                       + gw_peers_bytes(&r->peers, r->slots_touched);
 }
 
@@ -208,6 +210,7 @@ static void gw_reactor_free(struct gw_reactor *r) {
     }
     gw_peers_deinit(&r->peers);
     gw_compression_deinit(&r->compression);
+    gw_gathering_deinit(&r->gathering);
     gw_config_free_policy(&r->policy);
     free(r->received);
     free(r->events);
@@ -273,6 +276,9 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     }
     if (error == 0) {
         error = gw_compression_init(&r->compression, config);
+    }
+    if (error == 0) {
+        error = gw_gathering_init(&r->gathering, config);
     }
     if (error == 0) {
         error = gw_config_copy_policy(config, &r->policy);

@@ -5,6 +5,7 @@
 //   gw_send.c      the caller's sends -> gw_outbound.c's queue
 //   gw_conn.c      a connection's phases and deadlines; the queue -> gw_io_send
 //   gw_compression.c  the streams of those connections that compress
+//   gw_gathering.c what messages that are not yet whole may hold
 //   gw_lease.c     payloads kept past their turn
 //   gw_peers.c     how many connections of an address have yet to say who they are
 //
@@ -14,6 +15,7 @@
 
 #include "gw_compression.h"
 #include "gw_conn.h"
+#include "gw_gathering.h"
 #include "gw_gateway.h"
 #include "gw_handshake.h"
 #include "gw_io.h"
@@ -72,6 +74,7 @@ struct gw_reactor {
 
     struct gw_peers peers;
     struct gw_compression compression;
+    struct gw_gathering gathering;
     struct gw_handshake_policy policy;
     struct gw_stats stats;
     struct gw_io_event *io_events;

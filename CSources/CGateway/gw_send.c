@@ -180,6 +180,7 @@ int gw_conn_trust(struct gw_reactor *r, gw_conn_id id) {
     if (conn == NULL) {
         return GW_ENOCONN;
     }
+    gw_gathering_trust(r, conn);
     gw_peers_leave(&r->peers, gw_conn_slot(r, conn));
     return 0;
 }

@@ -114,9 +114,10 @@ class PrivatePostgres:
 class Server:
     """One `ringway serve` on ports of its own, which it keeps across restarts."""
 
-    def __init__(self, postgres_url, launcher=()):
+    def __init__(self, postgres_url, launcher=(), options=()):
         self.postgres_url = postgres_url
         self._launcher = launcher
+        self._options = options
         self.ports = dict(zip(PORTS, free_ports(len(PORTS))))
         self._process = None
         self._log = tempfile.NamedTemporaryFile(prefix="ringway-serve-", suffix=".log")
@@ -130,7 +131,8 @@ class Server:
         return self.ports["http"]
 
     def arguments(self):
-        return [item for name, port in self.ports.items() for item in (f"--{name}-port", str(port))]
+        ports = [item for name, port in self.ports.items() for item in (f"--{name}-port", str(port))]
+        return [*ports, *self._options]
 
     def start(self, wait=True, **variables):
         self._process = subprocess.Popen(
@@ -164,10 +166,13 @@ class Server:
         self._process.kill()
         self._process.wait()
 
+    def signal(self, number):
+        self._process.send_signal(number)
+
     def stop(self):
         """SIGTERM and the drain; the exit code."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self.signal(signal.SIGTERM)
         try:
             return self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:

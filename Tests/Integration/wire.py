@@ -110,12 +110,15 @@ class Account:
 
 
 class Socket:
-    """One WebSocket. Frames that a caller does not wait for stay in `backlog`, in their order."""
+    """One WebSocket, over TLS to a server called localhost where there is a `trust` (an SSLContext). Frames that a
+    caller does not wait for stay in `backlog`, in their order."""
 
-    def __init__(self, port, token=None, since=0, subprotocol="ringway.v1.json"):
+    def __init__(self, port, token=None, since=0, subprotocol="ringway.v1.json", trust=None):
         self.backlog = []
+        secure = {"ssl": trust, "server_hostname": "localhost"} if trust else {}
         self.ws = connect(
-            f"ws://127.0.0.1:{port}/ws",
+            f"{'wss' if trust else 'ws'}://127.0.0.1:{port}/ws",
+            **secure,
             subprotocols=[subprotocol],
             compression=None,
             proxy=None,

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gw_gateway_settings.h"
+
 #if defined(__clang__)
 #pragma clang assume_nonnull begin
 #endif
@@ -49,9 +51,6 @@ enum gw_event_kind {
     GW_EVENT_WRITABLE = 4,  // the outbound queue that was full has drained to half its limit
 };
 
-// What carries the sockets. AUTOMATIC takes io_uring where the machine allows it, else epoll.
-enum gw_backend { GW_BACKEND_AUTOMATIC, GW_BACKEND_IO_URING, GW_BACKEND_EPOLL };
-
 enum gw_opcode { GW_TEXT = 1, GW_BINARY = 2 };
 
 struct gw_event {
@@ -69,44 +68,6 @@ struct gw_event {
     const uint8_t *_Nullable data;
 };
 #define GW_NO_SUBPROTOCOL 255
-
-struct gw_config {
-    uint32_t connections_max;       // slots; at the limit accepting pauses until one ends
-    uint32_t message_bytes_max;     // a longer message is answered with 1009
-    uint32_t fragments_max;         // a message in more fragments is answered with 1009
-    uint32_t untrusted_per_peer_max;   // connections of one IPv4 address or IPv6 /64 that gw_conn_trust has not been
-                                    // called for; one more is closed as it is accepted. 0: any number
-    uint32_t outbound_bytes_max;    // a connection's queue; with so much queued a send is GW_EFULL. From half
-                                    // of it on its own messages wait, so that an echo never meets the limit
-    uint64_t pool_bytes_max;        // all buffers, committed when touched; >= 128 KiB, >= 4 message_bytes_max
-    uint32_t receive_buffers;       // at most so many in the kernel's ring, a power of two
-    uint32_t receive_buffer_bytes;
-    uint32_t handshake_ms;          // from accept to the end of the request's headers
-    uint32_t idle_ms;               // without any byte from the peer; 0: never
-    uint16_t idle_code;             // the close code that tells the peer so
-    uint32_t write_stall_ms;        // without any byte taken by the peer while some are queued
-    uint32_t close_ms;              // from our close frame to the peer's
-    uint32_t batch_events_max;      // events a turn
-    const char *path;               // the request's path, e.g. "/ws"; others get 404
-    const char *_Nullable const *_Nullable subprotocols;  // offered in order of preference, NULL at the end
-    uint8_t subprotocol_required;   // a client that offers none of them gets 400
-    const char *_Nullable const *_Nullable origins;       // allowed Origin values, NULL at the end; NULL: any
-    uint8_t backend;                // enum gw_backend
-    const char *_Nullable tls_certificate_file;  // PEM, the server's certificate first: TLS 1.2 and 1.3 only
-    const char *_Nullable tls_key_file;          // PEM. Both or none
-    uint32_t tls_handshakes_max;    // at a time; more wait in order, for handshake_ms from accept on as all do
-    // permessage-deflate, RFC 7692. Limits on a message apply to what it is once inflated. Frames shared by many
-    // connections are never compressed.
-    uint8_t deflate;                // 0: every offer is declined
-    uint8_t deflate_bits;           // 9 to 15: the widest window, where the peer leaves the choice to us
-    uint8_t deflate_level;          // 1 (fast) to 9
-    uint32_t deflate_threshold_bytes;   // >= 126: a shorter message is sent as it is
-    uint64_t deflate_bytes_max;     // what all connections' contexts may hold between messages, at most a quarter of
-                                    // the pool; who comes later gets no_context_takeover
-};
-
-// Defaults for every field; path is "/ws", no subprotocols, any origin.
-void gw_config_init(struct gw_config *config);
 
 // With GW_BACKEND_IO_URING, -EPERM/-EACCES/-ENOSYS/-EINVAL: io_uring is refused or too old. -ENOMEM: the slabs did
 // not fit; -EMFILE: connections_max is above RLIMIT_NOFILE; GW_EINVAL: a field is out of its range;
@@ -169,10 +130,12 @@ struct gw_stats {
     uint64_t peers_refused;           // accepted and closed at once, see untrusted_per_peer_max
     uint64_t messages_in, messages_out;
     uint64_t bytes_in, bytes_out;     // on the socket
+    uint64_t bytes_inflated;          // of messages, those that were never whole too
     uint64_t turns, syscalls;
     uint64_t receive_starved;         // receives that ended because the kernel's ring was empty
     uint64_t connections;             // now
     uint64_t pool_bytes;              // in buffers held now
+    uint64_t gathered_bytes;          // and of them, by messages not yet whole: at most half of pool_bytes_max
     uint64_t deflate_bytes;           // of deflate_bytes_max, promised to connections now
     uint64_t core_bytes;              // reactor, connections' slots touched so far, rings
 };

@@ -1,0 +1,132 @@
+"""`serve` speaking TLS: wss from hello to a delivered message, a certificate renewed under open sockets, a broken one
+refused, and bytes that are no TLS."""
+
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+from server import Database, Server
+from wire import Account, Api, Socket
+
+
+class Certificate:
+    """A self-signed certificate and its key, in files that the server reads and a test writes again."""
+
+    def __init__(self, directory):
+        self.file = directory / "server.crt"
+        self.key = directory / "server.key"
+        self.renew()
+
+    def renew(self):
+        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "1"]
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", self.key]
+        subprocess.run(
+            ["openssl", "req", "-x509", *key, "-out", self.file, *subject], capture_output=True, check=True, timeout=30
+        )
+
+    def trust(self):
+        """What a client needs in order to trust the certificate as it is now, and no other."""
+        return ssl.create_default_context(cafile=self.file)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    return Certificate(tmp_path)
+
+
+@pytest.fixture
+def secure(postgres_url, certificate):
+    database = Database(postgres_url)
+    server = Server(database.url, options=["--tls-cert", str(certificate.file), "--tls-key", str(certificate.key)])
+    try:
+        yield server.start()
+        assert server.is_ready(), f"the server no longer serves:\n{server.log()}"
+        assert server.stop() == 0
+    finally:
+        if server.is_running():
+            server.kill()
+        database.drop()
+
+
+def await_log(server, text, timeout=10):
+    """The lines of the server's log that say so, once there is one."""
+    deadline = time.monotonic() + timeout
+    while True:
+        said = [line for line in server.log().splitlines() if text in line]
+        if said:
+            return said
+        assert time.monotonic() < deadline, f"nothing says {text!r}:\n{server.log()}"
+        time.sleep(0.02)
+
+
+def open_socket(server, account, trust):
+    return Socket(server.ws, account.token, account.head(), trust=trust)
+
+
+def test_a_message_crosses_over_wss(secure, certificate):
+    api = Api(secure.http)
+    alice, bob = Account(api), Account(api)
+    alice.befriend(bob)
+    trust = certificate.trust()
+    assert f"wss://127.0.0.1:{secure.ws}/ws" in secure.log()
+    with open_socket(secure, alice, trust) as ours, open_socket(secure, bob, trust) as theirs:
+        ours.message("first", bob.user, "over TLS")
+        assert ours.expect("sent")["clientId"] == "first"
+        event = theirs.expect("event", where=lambda event: "message" in event)
+        assert event["message"]["body"]["text"] == "over TLS"
+
+
+def test_a_renewed_certificate_is_for_new_sockets_and_drops_no_open_one(secure, certificate):
+    account = Account(Api(secure.http))
+    before = certificate.trust()
+    with open_socket(secure, account, before) as older:
+        certificate.renew()
+        secure.signal(signal.SIGHUP)
+        await_log(secure, "the certificate was read again")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            Socket(secure.ws, trust=before)
+        with open_socket(secure, account, certificate.trust()) as newer:
+            assert newer.is_alive()
+            assert older.is_alive()
+
+
+@pytest.mark.parametrize("broken", ["no PEM", "another key"])
+def test_a_broken_certificate_is_refused_in_one_line_and_the_old_one_stays(secure, certificate, broken, tmp_path):
+    account = Account(Api(secure.http))
+    trust = certificate.trust()
+    with open_socket(secure, account, trust) as older:
+        if broken == "no PEM":
+            certificate.file.write_text("this is no certificate\n")
+        else:
+            (tmp_path / "other").mkdir()
+            certificate.file.write_bytes(Certificate(tmp_path / "other").file.read_bytes())
+        lines = len(secure.log().splitlines())
+        secure.signal(signal.SIGHUP)
+        said = await_log(secure, "the certificate stays as it was")
+        with open_socket(secure, account, trust) as newer:
+            assert newer.is_alive()
+            assert older.is_alive()
+        assert secure.log().splitlines()[lines:] == said and len(said) == 1
+
+
+def say(server, bytes_said):
+    """What a plain socket gets for its bytes until the server ends the stream; a reset is an error."""
+    with socket.create_connection(("127.0.0.1", server.ws), timeout=10) as plain:
+        plain.sendall(bytes_said)
+        answer = b""
+        while piece := plain.recv(4096):
+            answer += piece
+    return answer
+
+
+def test_bytes_that_are_no_tls_get_a_word_at_most_and_the_end(secure, certificate):
+    assert say(secure, b"GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    for noise in (bytes(64), b"\x16\x03\x01\xff\xff", b"\xff" * 5):
+        answer = say(secure, noise)
+        # A record of type alert, RFC 8446 section 5.1, with a level and a description.
+        assert answer == b"" or (answer[0] == 0x15 and len(answer) == 7)
+    with open_socket(secure, Account(Api(secure.http)), certificate.trust()) as ours:
+        assert ours.is_alive()
