@@ -389,6 +389,68 @@ static void end__of_ours_is_the_last_record(void) {
     }
 }
 
+// Whether the bytes lie anywhere that this process may write to: heap, stacks, what is mapped. The needle is told inverted,
+// so that it does not find itself.
+static int is_in_memory(const uint8_t *inverted, size_t length) {
+    enum { LONGEST = 256 << 20 };   // the sanitizer's shadow is longer, and holds no key
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    int found = 0;
+    CHECK(maps != NULL);
+    const int memory = open("/proc/self/mem", O_RDONLY);
+    CHECK(memory >= 0);
+    static uint8_t block[1 << 16];
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long from, to;
+        char rights[8];
+        if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || rights[1] != 'w' || to - from > LONGEST) {
+            continue;
+        }
+        while (from < to) {
+            const size_t piece = to - from < sizeof block ? to - from : sizeof block;
+            const ssize_t some = pread(memory, block, piece, (off_t)from);
+            if (some <= (ssize_t)length) {
+                break;
+            }
+            for (size_t at = 0; at + length <= (size_t)some; at++) {
+                size_t same = 0;
+                while (same < length && block[at + same] == (uint8_t)~inverted[same]) {
+                    same++;
+                }
+                // The blocks themselves are in memory, too.
+                found += same == length && !(from + at >= (unsigned long)block && from + at < (unsigned long)block + sizeof block);
+            }
+            from += (unsigned long)some == piece && piece == sizeof block ? piece - length : piece;
+        }
+        memset(block, 0, sizeof block);
+    }
+    close(memory);
+    CHECK(fclose(maps) == 0);
+    return found;
+}
+
+static void keys__are_nowhere_after_the_end(void) {
+    for (size_t i = 0; i < SUITES; i++) {
+        struct wire *w = secure(&suites[i]);
+        const struct iovec piece = { .iov_base = "text", .iov_len = 4 };
+        uint8_t inverted[2][16];
+        wire_say(w, GW_TLS_DATA, "text", 4);
+        gw_io_send(w->layer, 0, &piece, 1);
+        wire_turn(w);
+        for (int way = 0; way < 2; way++) {
+            for (size_t at = 0; at < sizeof inverted[way]; at++) {
+                inverted[way][at] = (uint8_t)~wire_socket(w)->keys[way].key[at];
+            }
+        }
+        OPENSSL_cleanse(&w->in, sizeof w->in);
+        OPENSSL_cleanse(&w->out, sizeof w->out);
+        CHECK_ROW(suites[i].name, is_in_memory(inverted[0], 16) > 0 && is_in_memory(inverted[1], 16) > 0);
+        wire_close(w);
+        CHECK_ROW(suites[i].name, is_in_memory(inverted[0], 16) == 0 && is_in_memory(inverted[1], 16) == 0);
+        wire_free(w);
+    }
+}
+
 // OpenSSL's client, byte queues for its socket.
 
 static void take_from_client(struct wire *w, SSL *ssl, int bytewise) {
@@ -461,5 +523,6 @@ int main(void) {
     RUN(key_update__ends_the_key_before_it);
     RUN(key_update__in_a_flood_is_refused);
     RUN(key_update__is_ours_to_send_after_a_number_of_records);
+    RUN(keys__are_nowhere_after_the_end);
     return 0;
 }
