@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "gw_everyday.h"
 #include "gw_reactor.h"
 
 static const uint16_t GW_CLOSE_ABNORMAL = 1006;   // RFC 6455 section 7.4.1
@@ -293,6 +294,9 @@ static void gw_conn_drained(struct gw_reactor *r, struct gw_conn *conn) {
 }
 
 void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result) {
+    if (gw_everyday_sent(r, conn, result)) {
+        return;
+    }
     conn->flags &= (uint16_t)~GW_CONN_SENDING;
     if (conn->phase >= GW_PHASE_ENDED) {
         return;
@@ -302,11 +306,6 @@ void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result) {
         return;
     }
     r->stats.bytes_out += (uint32_t)result;
-    if (conn->phase == GW_PHASE_OPEN && conn->out.pong == NULL
-        && !(conn->flags & (GW_CONN_PAUSED | GW_CONN_WANTS_WRITABLE))
-        && gw_outbound_consume_only(&conn->out, &r->references, (uint32_t)result)) {
-        return;
-    }
     gw_outbound_consume(&conn->out, &r->references, (uint32_t)result);
     if ((conn->flags & GW_CONN_PAUSED) && conn->out.bytes <= r->outbound_resume) {
         gw_conn_resume(r, conn);

@@ -49,8 +49,13 @@ enum gw_conn_flags {
 
 struct gw_conn {
     uint32_t generation;
-    uint16_t flags;
-    uint16_t close_code;          // 0 until either side names one
+    union {
+        struct {
+            uint16_t flags;
+            uint8_t phase;            // enum gw_phase
+        };
+        uint32_t state;               // both, for one look at them
+    };
     uint32_t input_first, input_last;   // receive buffers not yet decoded, GW_NO_BUFFER
     struct gw_buf *held;          // input older than that, copied off the receive ring while it had to wait
     struct gw_outbound out;
@@ -60,12 +65,17 @@ struct gw_conn {
     uint32_t timer_tick;          // for which the timer was armed
     struct gw_timer timer;
     uint32_t idle_ticks;          // 0: never
-    uint8_t phase;                // enum gw_phase
+    uint16_t close_code;          // 0 until either side names one
     uint16_t short_turn;          // the turn (mod 2^16) in which its short messages went straight to events
     struct gw_message message;    // in the handshake: the request, while it arrives in pieces
     struct gw_ws_decoder decoder;
 };
 #define GW_NO_BUFFER UINT32_MAX
+
+// A connection's state among those of flags is that of an open one with none of them.
+static inline int gw_conn_is_open_without(const struct gw_conn *conn, uint16_t flags) {
+    return (conn->state & (0xFF0000u | flags)) == (uint32_t)GW_PHASE_OPEN << 16;
+}
 
 _Static_assert(sizeof(struct gw_conn) <= 152, "an idle connection is to stay small");
 
@@ -100,10 +110,12 @@ void gw_conn_set_idle_ticks(struct gw_reactor *r, struct gw_conn *conn, uint32_t
 
 // gw_inbound.c: decodes input while the phase takes it; 1 when more remains for a later turn.
 int gw_inbound_decode(struct gw_reactor *r, struct gw_conn *conn);
-// What the backend received. In the everyday way, without the list of those that are ready, short whole messages at
-// its front become events at once. Their answers are not yet queued, so a connection that went this way is decoded
-// again only in the next turn, which sees them.
+// What the backend received. In the everyday way (gw_everyday.h), without the list of those that are ready, short whole
+// messages at its front become events at once. Their answers are not yet queued, so a connection that went this way is
+// decoded again only in the next turn, which sees them.
 void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes);
+// Input like any other, [start, end) of the buffer: decoded when the connection's turn comes.
+void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t start, uint32_t end);
 // Moves input that has to wait off the receive ring, which others need; without a buffer for it the connection
 // is failed.
 void gw_inbound_hold(struct gw_reactor *r, struct gw_conn *conn);

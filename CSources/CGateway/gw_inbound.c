@@ -5,8 +5,8 @@
 // handed out, as if all of it were answered in kind: an echo loses no message.
 #include <string.h>
 
+#include "gw_everyday.h"
 #include "gw_reactor.h"
-#include "gw_ws_short.h"
 
 enum {
     GW_PONG_QUEUE_BYTES = 4096,    // with more than this queued only the latest ping is answered
@@ -237,43 +237,7 @@ static int gw_inbound_wait(struct gw_reactor *r, struct gw_conn *conn) {
     return 0;
 }
 
-// Nobody waits in the list from an earlier turn, and nothing of this connection does.
-static inline int gw_inbound_is_calm(const struct gw_reactor *r, const struct gw_conn *conn) {
-    return conn->phase == GW_PHASE_OPEN && conn->input_first == GW_NO_BUFFER && r->ready_carried == 0
-        && (conn->flags & (GW_CONN_READY | GW_CONN_PAUSED | GW_CONN_MUTED)) == 0
-        && conn->short_turn != (uint16_t)r->stats.turns && gw_ws_is_between_messages(&conn->decoder);
-}
-
-// Hands out the short whole messages at the front of data[at, end), while the turn and the queue take them. The
-// decoder is between messages. Returns where they end.
-__attribute__((always_inline))
-static inline uint32_t gw_inbound_run(struct gw_reactor *r, struct gw_conn *conn, uint8_t *data, uint32_t at,
-                                      uint32_t end, uint32_t *queued) {
-    const gw_conn_id id = gw_conn_identity(r, conn);
-    const size_t limit = r->short_bytes_max;
-    const uint32_t pause = r->outbound_pause;
-    struct gw_event *const first = &r->events[r->events_count], *const last = &r->events[r->events_max];
-    struct gw_event *event = first;
-    uint32_t sum = *queued;
-    size_t payload;
-    while (event < last && sum < pause && gw_ws_take_short(data + at, end - at, limit, &payload)) {
-        *event++ = (struct gw_event){
-            .conn = id, .kind = GW_EVENT_MESSAGE, .opcode = data[at] & 0x0F,
-            .data = data + at + GW_WS_SHORT_HEADER_BYTES, .length = payload,
-        };
-        at += GW_WS_SHORT_HEADER_BYTES + (uint32_t)payload;
-        sum += GW_WS_SERVER_HEADER_BYTES_MAX + (uint32_t)payload;
-    }
-    *queued = sum;
-    const uint32_t count = (uint32_t)(event - first);
-    r->events_count += count;
-    r->stats.messages_in += count;
-    return at;
-}
-
-// Input like any other: decoded when the connection's turn comes.
-__attribute__((noinline))
-static void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t start,
+void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t start,
                                uint32_t end) {
     if (conn->phase > GW_PHASE_CLOSING) {
         gw_reactor_spend(r, buffer);
@@ -298,19 +262,7 @@ static void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint3
 }
 
 void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes) {
-    r->stats.bytes_in += bytes;
-    uint32_t at = 0;
-    if (gw_inbound_is_calm(r, conn)) {
-        uint32_t queued = conn->out.bytes;
-        at = gw_inbound_run(r, conn, gw_received_data(r, buffer), 0, bytes, &queued);
-        conn->short_turn = at > 0 ? (uint16_t)r->stats.turns : conn->short_turn;
-    }
-    if (at < bytes) {
-        gw_inbound_enqueue(r, conn, buffer, at, bytes);
-        return;
-    }
-    conn->active_tick = r->now;
-    gw_reactor_spend(r, buffer);
+    gw_everyday_received(r, conn, buffer, bytes);
 }
 
 enum gw_progress { GW_CONSUMED, GW_STOPPED, GW_LATER };

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "gw_everyday.h"
 #include "gw_io_epoll.h"
 #include "gw_io_uring.h"
-#include "gw_ws_short.h"
 
 // The turn.
 
@@ -48,7 +48,10 @@ static void gw_turn_release(struct gw_reactor *r) {
 
 static void gw_turn_flush(struct gw_reactor *r) {
     for (uint32_t i = 0; i < r->dirty_count; i++) {
-        gw_conn_flush(r, &r->conns[r->dirty[i]]);
+        const uint32_t slot = r->dirty[i];
+        if (r->uring == NULL || !gw_everyday_flush(r, r->uring, slot)) {
+            gw_conn_flush(r, &r->conns[slot]);
+        }
     }
     r->dirty_count = 0;
 }
@@ -83,6 +86,62 @@ static void gw_turn_handle(struct gw_reactor *r, const struct gw_io_event *event
 
 static void gw_turn_tick(struct gw_reactor *r) {
     r->now = (uint32_t)(gw_io_now_ms(r->io) / GW_TIMER_TICK_MS);
+}
+
+// What has happened is there.
+static void gw_turn_begin(struct gw_reactor *r) {
+    r->stats.turns++;
+    gw_turn_tick(r);
+    r->ready_carried = r->ready_count;
+}
+
+static int gw_turn_events(struct gw_reactor *r, uint64_t timeout_ns) {
+    const int count = gw_io_turn(r->io, timeout_ns, r->io_events, GW_IO_EVENTS);
+    if (count < 0) {
+        return count;
+    }
+    gw_turn_begin(r);
+    for (int i = 0; i < count; i++) {
+        gw_turn_handle(r, &r->io_events[i]);
+    }
+    return 0;
+}
+
+__attribute__((noinline))
+static void gw_turn_complete(struct gw_reactor *r, const struct io_uring_cqe *cqe) {
+    struct gw_io_event events[2];
+    const unsigned count = gw_uring_complete(r->io, cqe, events);
+    for (unsigned i = 0; i < count; i++) {
+        gw_turn_handle(r, &events[i]);
+    }
+}
+
+// The same over io_uring's completions where they lie. As many as a turn takes events: the rest comes with the next.
+static int gw_turn_walk(struct gw_reactor *r, struct gw_uring_front *uring, uint64_t timeout_ns) {
+    const int error = gw_uring_begin(r->io, timeout_ns);
+    if (error < 0) {
+        return error;
+    }
+    gw_turn_begin(r);
+    const unsigned head = *uring->head, ready = __atomic_load_n(uring->tail, __ATOMIC_ACQUIRE) - head;
+    const unsigned end = head + (ready < GW_IO_EVENTS ? ready : GW_IO_EVENTS);
+    for (unsigned at = head; at != end; at++) {
+        const struct io_uring_cqe *cqe = &uring->completions[at & uring->mask];
+        const uint32_t request = (uint32_t)(cqe->user_data >> 56), slot = gw_request_socket(cqe->user_data);
+        struct gw_socket *socket = &uring->sockets[slot];
+        struct gw_conn *conn = &r->conns[slot];
+        if (request == GW_RECEIVE && cqe->res > 0 && (cqe->flags & IORING_CQE_F_MORE)
+            && !(socket->flags & GW_SOCKET_CLOSING)) {
+            uring->buffers_free--;
+            gw_everyday_received(r, conn, cqe->flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)cqe->res);
+        } else if (request == GW_SEND && !(socket->flags & GW_SOCKET_CLOSING) && gw_everyday_sent(r, conn, cqe->res)) {
+            socket->flags &= (uint8_t)~GW_SOCKET_SENDING;
+        } else {
+            gw_turn_complete(r, cqe);
+        }
+    }
+    gw_uring_end(r->io, end);
+    return 0;
 }
 
 static void gw_turn_expire(struct gw_reactor *r) {
@@ -137,15 +196,10 @@ int gw_reactor_turn(struct gw_reactor *r, uint64_t timeout_ns, const struct gw_e
     gw_turn_release(r);
     gw_turn_tick(r);
     gw_turn_flush(r);
-    const int count = gw_io_turn(r->io, gw_turn_timeout(r, timeout_ns), r->io_events, GW_IO_EVENTS);
-    if (count < 0) {
-        return count;
-    }
-    r->stats.turns++;
-    gw_turn_tick(r);
-    r->ready_carried = r->ready_count;
-    for (int i = 0; i < count; i++) {
-        gw_turn_handle(r, &r->io_events[i]);
+    const uint64_t wait_ns = gw_turn_timeout(r, timeout_ns);
+    const int error = r->uring != NULL ? gw_turn_walk(r, r->uring, wait_ns) : gw_turn_events(r, wait_ns);
+    if (error < 0) {
+        return error;
     }
     gw_turn_expire(r);
     gw_turn_advance(r);
@@ -260,6 +314,7 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
         return -ENOMEM;
     }
     r->io = io;
+    r->uring = gw_uring_front(io);
     r->connections_max = config->connections_max;
     r->events_max = config->batch_events_max;
     r->outbound_bytes_max = config->outbound_bytes_max;

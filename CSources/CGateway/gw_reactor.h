@@ -1,6 +1,7 @@
 // What the files of CGateway share: the reactor's insides. One frame's way through them:
 //
 //   gw_reactor.c   the turn: io events in, connections that have something to do are made ready, events out
+//   gw_everyday.h  the same for most of them, inline
 //   gw_inbound.c   receive buffers -> handshake -> codec -> gw_event
 //   gw_send.c      the caller's sends -> gw_outbound.c's queue
 //   gw_conn.c      a connection's phases and deadlines; the queue -> gw_io_send
@@ -23,6 +24,7 @@
 #include "gw_peers.h"
 #include "gw_pool.h"
 #include "gw_timer.h"
+#include "gw_uring_front.h"
 
 enum { GW_IO_EVENTS = 1024, GW_ACCEPT_RETRY_MS = 100 };
 
@@ -36,6 +38,7 @@ struct gw_received {
 
 struct gw_reactor {
     struct gw_io *io;
+    struct gw_uring_front *uring;  // of io, whose completions are walked here; NULL: they come as io_events
     int secure;                    // io is the TLS layer over a backend
     int io_refusal;                // -errno with which io_uring was refused to an automatic choice
     struct gw_pool *pool;

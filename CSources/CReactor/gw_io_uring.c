@@ -39,7 +39,7 @@ void gw_uring_cancel(struct gw_io_uring *u, uint64_t user_data) {
 }
 
 static void gw_uring_receive_arm(struct gw_io_uring *u, uint32_t socket) {
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     struct io_uring_sqe *sqe = gw_uring_sqe(u);
     io_uring_prep_recv_multishot(sqe, (int)socket, NULL, 0, 0);
     sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
@@ -50,7 +50,7 @@ static void gw_uring_receive_arm(struct gw_io_uring *u, uint32_t socket) {
 
 static void gw_uring_receive_start(struct gw_io *io, uint32_t socket) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     s->flags |= GW_SOCKET_WANTED;
     if (!(s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_STARVED))) {
         gw_uring_receive_arm(u, socket);
@@ -59,7 +59,7 @@ static void gw_uring_receive_start(struct gw_io *io, uint32_t socket) {
 
 static void gw_uring_receive_pause(struct gw_io *io, uint32_t socket) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     s->flags &= (uint8_t)~GW_SOCKET_WANTED;
     if ((s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_PAUSING)) == GW_SOCKET_RECEIVING) {
         s->flags |= GW_SOCKET_PAUSING;
@@ -82,31 +82,23 @@ static void gw_uring_send_vectored(struct gw_io_uring *u, uint32_t socket, const
     message->header = (struct msghdr){ .msg_iov = message->iov, .msg_iovlen = count };
     io_uring_prep_sendmsg(sqe, (int)socket, &message->header, MSG_NOSIGNAL);
     sqe->flags |= IOSQE_FIXED_FILE;
-    sqe->user_data = gw_request_pack(GW_SEND, u->sockets[socket].generation, socket);
+    sqe->user_data = gw_request_pack(GW_SEND, u->front.sockets[socket].generation, socket);
 }
 
-// One piece goes without a call, its request written whole and in order: a few wide stores where
-// io_uring_prep_send's are many.
 static void gw_uring_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, unsigned count) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     assert(count >= 1 && count <= GW_IO_IOV_MAX && !(s->flags & (GW_SOCKET_SENDING | GW_SOCKET_CLOSING)));
-    s->flags |= GW_SOCKET_SENDING;
-    struct io_uring_sqe *sqe = count == 1 ? io_uring_get_sqe(&u->ring) : NULL;
-    if (sqe == NULL) {
-        gw_uring_send_vectored(u, socket, iov, count);
+    if (count == 1 && gw_uring_send_only(&u->front, socket, iov->iov_base, (uint32_t)iov->iov_len)) {
         return;
     }
-    *sqe = (struct io_uring_sqe){
-        .opcode = IORING_OP_SEND, .flags = IOSQE_FIXED_FILE, .fd = (int)socket,
-        .addr = (uint64_t)(uintptr_t)iov->iov_base, .len = (uint32_t)iov->iov_len, .msg_flags = MSG_NOSIGNAL,
-        .user_data = gw_request_pack(GW_SEND, s->generation, socket),
-    };
+    s->flags |= GW_SOCKET_SENDING;
+    gw_uring_send_vectored(u, socket, iov, count);
 }
 
 static void gw_uring_shutdown(struct gw_io *io, uint32_t socket) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     struct io_uring_sqe *sqe = gw_uring_sqe(u);
     io_uring_prep_shutdown(sqe, (int)socket, SHUT_WR);
     sqe->flags |= IOSQE_FIXED_FILE;
@@ -115,7 +107,7 @@ static void gw_uring_shutdown(struct gw_io *io, uint32_t socket) {
 }
 
 static void gw_uring_close_when_quiet(struct gw_io_uring *u, uint32_t socket) {
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     if (s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_SENDING | GW_SOCKET_SHUTTING)) {
         return;
     }
@@ -126,7 +118,7 @@ static void gw_uring_close_when_quiet(struct gw_io_uring *u, uint32_t socket) {
 
 static void gw_uring_close(struct gw_io *io, uint32_t socket) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     assert((s->flags & (GW_SOCKET_OPEN | GW_SOCKET_CLOSING)) == GW_SOCKET_OPEN);
     gw_uring_receive_pause(io, socket);
     if (s->flags & GW_SOCKET_SENDING) {
@@ -139,7 +131,7 @@ static void gw_uring_close(struct gw_io *io, uint32_t socket) {
 // Receivers that found no buffer, in the order in which they came.
 
 static void gw_uring_starved_push(struct gw_io_uring *u, uint32_t socket) {
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     u->stats.receive_starved++;
     if (s->flags & GW_SOCKET_STARVED) {
         return;
@@ -149,17 +141,17 @@ static void gw_uring_starved_push(struct gw_io_uring *u, uint32_t socket) {
     if (u->starved_first == GW_NO_SOCKET) {
         u->starved_first = socket;
     } else {
-        u->sockets[u->starved_last].next_starved = socket;
+        u->front.sockets[u->starved_last].next_starved = socket;
     }
     u->starved_last = socket;
 }
 
 // No more of them than there are buffers, or most would only starve again.
 static void gw_uring_starved_resume(struct gw_io_uring *u) {
-    uint32_t buffers = u->buffers_free;
+    uint32_t buffers = u->front.buffers_free;
     while (u->starved_first != GW_NO_SOCKET && buffers > 0) {
         const uint32_t socket = u->starved_first;
-        struct gw_socket *s = &u->sockets[socket];
+        struct gw_socket *s = &u->front.sockets[socket];
         u->starved_first = s->next_starved;
         s->flags &= (uint8_t)~GW_SOCKET_STARVED;
         if ((s->flags & (GW_SOCKET_WANTED | GW_SOCKET_RECEIVING)) == GW_SOCKET_WANTED) {
@@ -172,7 +164,7 @@ static void gw_uring_starved_resume(struct gw_io_uring *u) {
 // Completions. Each writes at most two events and returns their number.
 
 unsigned gw_uring_closed(struct gw_io_uring *u, uint32_t socket, struct gw_io_event *event) {
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     s->flags &= GW_SOCKET_STARVED;
     s->generation++;
     u->sockets_open--;
@@ -182,12 +174,12 @@ unsigned gw_uring_closed(struct gw_io_uring *u, uint32_t socket, struct gw_io_ev
 
 static unsigned gw_uring_received(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
     const uint32_t socket = gw_request_socket(cqe->user_data);
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     unsigned count = 0;
     if (cqe->res > 0) {
         assert(cqe->flags & IORING_CQE_F_BUFFER);
         const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
-        u->buffers_free--;
+        u->front.buffers_free--;
         if (s->flags & GW_SOCKET_CLOSING) {
             gw_uring_buffers_return(&u->io, &buffer, 1);
         } else {
@@ -218,7 +210,7 @@ static unsigned gw_uring_received(struct gw_io_uring *u, const struct io_uring_c
 
 static unsigned gw_uring_sent(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
     const uint32_t socket = gw_request_socket(cqe->user_data);
-    struct gw_socket *s = &u->sockets[socket];
+    struct gw_socket *s = &u->front.sockets[socket];
     s->flags &= (uint8_t)~GW_SOCKET_SENDING;
     if (s->flags & GW_SOCKET_CLOSING) {
         gw_uring_close_when_quiet(u, socket);
@@ -234,14 +226,14 @@ static unsigned gw_uring_sent(struct gw_io_uring *u, const struct io_uring_cqe *
 // owner would be met.
 static unsigned gw_uring_shut(struct gw_io_uring *u, const struct io_uring_cqe *cqe) {
     const uint32_t socket = gw_request_socket(cqe->user_data);
-    u->sockets[socket].flags &= (uint8_t)~GW_SOCKET_SHUTTING;
-    if (u->sockets[socket].flags & GW_SOCKET_CLOSING) {
+    u->front.sockets[socket].flags &= (uint8_t)~GW_SOCKET_SHUTTING;
+    if (u->front.sockets[socket].flags & GW_SOCKET_CLOSING) {
         gw_uring_close_when_quiet(u, socket);
     }
     return 0;
 }
 
-static unsigned gw_uring_complete(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
+static inline unsigned gw_uring_handle(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
     switch (gw_request_kind(cqe->user_data)) {
     case GW_RECEIVE:
         return gw_uring_received(u, cqe, event);
@@ -254,7 +246,7 @@ static unsigned gw_uring_complete(struct gw_io_uring *u, const struct io_uring_c
         return gw_uring_shut(u, cqe);
     case GW_CLOSE: {
         const uint32_t socket = gw_request_socket(cqe->user_data);
-        const int current = u->sockets[socket].generation == gw_request_generation(cqe->user_data);
+        const int current = u->front.sockets[socket].generation == gw_request_generation(cqe->user_data);
         return current ? gw_uring_closed(u, socket, event) : 0;
     }
     case GW_WAKE:
@@ -264,6 +256,10 @@ static unsigned gw_uring_complete(struct gw_io_uring *u, const struct io_uring_c
         return 0;
     }
     return 0;
+}
+
+unsigned gw_uring_complete(struct gw_io *io, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
+    return gw_uring_handle(gw_uring(io), cqe, event);
 }
 
 // The turn.
@@ -322,9 +318,8 @@ static int gw_uring_enter(struct gw_io_uring *u, uint64_t timeout_ns) {
     }
 }
 
-static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event *events, unsigned capacity) {
+int gw_uring_begin(struct gw_io *io, uint64_t timeout_ns) {
     struct gw_io_uring *u = gw_uring(io);
-    assert(capacity >= 2);
     if (!u->enabled) {
         const int error = gw_uring_enable(u);
         if (error < 0) {
@@ -337,7 +332,19 @@ static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_eve
         gw_uring_buffers_starved(u);
         gw_uring_starved_resume(u);
     }
-    const int error = gw_uring_enter(u, timeout_ns);
+    return gw_uring_enter(u, timeout_ns);
+}
+
+void gw_uring_end(struct gw_io *io, unsigned head) {
+    struct gw_io_uring *u = gw_uring(io);
+    __atomic_store_n(u->ring.cq.khead, head, __ATOMIC_RELEASE);
+    gw_uring_buffers_look(u);
+}
+
+static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event *events, unsigned capacity) {
+    struct gw_io_uring *u = gw_uring(io);
+    assert(capacity >= 2);
+    const int error = gw_uring_begin(io, timeout_ns);
     if (error < 0) {
         return error;
     }
@@ -346,11 +353,10 @@ static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_eve
     const unsigned ready = io_uring_cq_ready(&u->ring);
     unsigned seen = 0, count = 0;
     while (seen < ready && count + 2 <= capacity) {
-        count += gw_uring_complete(u, &completions[(head + seen) & mask], &events[count]);
+        count += gw_uring_handle(u, &completions[(head + seen) & mask], &events[count]);
         seen++;
     }
-    io_uring_cq_advance(&u->ring, seen);
-    gw_uring_buffers_look(u);
+    gw_uring_end(io, head + seen);
     return (int)count;
 }
 
@@ -377,3 +383,5 @@ const struct gw_io_ops gw_uring_ops = {
     .now_ms = gw_clock_coarse_ms,
     .read_stats = gw_uring_read_stats,
 };
+
+struct gw_uring_front *gw_uring_front(struct gw_io *io) { return io->ops == &gw_uring_ops ? &gw_uring(io)->front : NULL; }

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "gw_kernel.h"
+#include "gw_uring_front.h"
 
 enum {
     GW_SUBMISSIONS = 1024,        // more in one turn are submitted early
@@ -18,23 +19,6 @@ enum {
     GW_MESSAGES = 64,             // vectored sends between two submits
     GW_SINGLE_ACCEPTS_MAX = 32,   // as many as bits in accept_singles
     GW_BUFFER_GROUP = 0,
-};
-
-enum gw_socket_flags {
-    GW_SOCKET_OPEN = 1,
-    GW_SOCKET_WANTED = 2,         // the reactor wants to receive
-    GW_SOCKET_RECEIVING = 4,      // a receive is in the kernel
-    GW_SOCKET_PAUSING = 8,        // and has been asked to end
-    GW_SOCKET_STARVED = 16,       // in the list of those that wait for a receive buffer; outlives the owner
-    GW_SOCKET_SENDING = 32,
-    GW_SOCKET_CLOSING = 64,
-    GW_SOCKET_SHUTTING = 128,     // a shutdown is in the kernel
-};
-
-struct gw_socket {
-    uint32_t next_starved;
-    uint16_t generation;
-    uint8_t flags;
 };
 
 struct gw_message_scratch {
@@ -50,15 +34,14 @@ struct gw_accept_scratch {
 
 struct gw_io_uring {
     struct gw_io io;
+    struct gw_uring_front front;
     struct io_uring ring;
     struct io_uring_buf_ring *buffers;
-    struct gw_socket *sockets;
     uint32_t sockets_max;
     uint32_t sockets_open;
     uint32_t *idle;               // receive buffers out of use: the first idle_count
     uint32_t idle_count;
     uint32_t buffers_limit;       // those in use have numbers below; once it fell, others are until they are returned
-    uint32_t buffers_free;        // in the ring
     uint32_t buffers_low;         // fewer free ones than this change something
     uint32_t buffers_turns;       // until the limit is looked at
     uint64_t buffers_busy_ms;     // when it was last known to be needed
@@ -83,17 +66,6 @@ struct gw_io_uring {
 
 static inline struct gw_io_uring *gw_uring(struct gw_io *io) { return (struct gw_io_uring *)io; }
 
-// user_data: what the completion is about.
-
-enum gw_request { GW_ACCEPT_MANY, GW_ACCEPT_ONE, GW_RECEIVE, GW_SEND, GW_SHUTDOWN, GW_CLOSE, GW_WAKE, GW_QUIET };
-
-static inline uint64_t gw_request_pack(enum gw_request request, uint16_t generation, uint32_t socket) {
-    return (uint64_t)request << 56 | (uint64_t)generation << 32 | socket;
-}
-static inline enum gw_request gw_request_kind(uint64_t data) { return (enum gw_request)(data >> 56); }
-static inline uint16_t gw_request_generation(uint64_t data) { return (uint16_t)(data >> 32); }
-static inline uint32_t gw_request_socket(uint64_t data) { return (uint32_t)data; }
-
 // Taking a request may submit those before it.
 void gw_uring_submit_early(struct gw_io_uring *u);
 static inline struct io_uring_sqe *gw_uring_sqe(struct gw_io_uring *u) {
@@ -112,7 +84,7 @@ void gw_uring_buffers_starved(struct gw_io_uring *u);
 void gw_uring_buffers_adjust(struct gw_io_uring *u);
 // At a turn's end.
 static inline void gw_uring_buffers_look(struct gw_io_uring *u) {
-    if (__builtin_expect(--u->buffers_turns == 0 || u->buffers_free < u->buffers_low, 0)) {
+    if (__builtin_expect(--u->buffers_turns == 0 || u->front.buffers_free < u->buffers_low, 0)) {
         gw_uring_buffers_adjust(u);
     }
 }

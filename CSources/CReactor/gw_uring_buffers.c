@@ -27,8 +27,8 @@ static void gw_uring_buffers_provide(struct gw_io_uring *u, const uint32_t *buff
                               io->receive_buffer_bytes, (unsigned short)buffers[i], mask, (int)i);
     }
     io_uring_buf_ring_advance(u->buffers, (int)count);
-    u->buffers_free += count;
-    assert(u->buffers_free <= io->receive_buffers);
+    u->front.buffers_free += count;
+    assert(u->front.buffers_free <= io->receive_buffers);
 }
 
 static uint32_t gw_uring_buffers_beyond(const struct gw_io_uring *u) {
@@ -109,9 +109,9 @@ void gw_uring_buffers_starved(struct gw_io_uring *u) {
 }
 
 void gw_uring_buffers_adjust(struct gw_io_uring *u) {
-    if (u->buffers_free < u->buffers_low) {
+    if (u->front.buffers_free < u->buffers_low) {
         u->buffers_busy = 1;
-        if (u->buffers_free < u->buffers_limit / 4) {
+        if (u->front.buffers_free < u->buffers_limit / 4) {
             gw_uring_buffers_set_limit(u, u->buffers_limit * 2);
         }
     }

@@ -22,7 +22,7 @@ static size_t gw_uring_idle_bytes(const struct gw_io *io) {
 
 static void gw_uring_free(struct gw_io_uring *u) {
     gw_wake_deinit(&u->wake);
-    gw_unmap(u->sockets, u->sockets_max * sizeof *u->sockets);
+    gw_unmap(u->front.sockets, u->sockets_max * sizeof *u->front.sockets);
     gw_unmap(u->buffers, gw_uring_buf_ring_bytes(&u->io));
     gw_unmap(u->idle, gw_uring_idle_bytes(&u->io));
     gw_unmap(u->io.receive_memory, gw_uring_receive_bytes(&u->io));
@@ -103,6 +103,14 @@ static int gw_uring_open_ring(struct gw_io_uring *u) {
         io_uring_queue_exit(&u->ring);
         return error;
     }
+    u->front.completions = u->ring.cq.cqes;
+    u->front.head = u->ring.cq.khead;
+    u->front.tail = u->ring.cq.ktail;
+    u->front.mask = u->ring.cq.ring_mask;
+    u->front.requests = u->ring.sq.sqes;
+    u->front.requests_head = u->ring.sq.khead;
+    u->front.requests_tail = &u->ring.sq.sqe_tail;
+    u->front.requests_count = u->ring.sq.ring_entries;
     io_uring_buf_ring_init(u->buffers);
     gw_uring_buffers_init(u);
     return 0;
@@ -127,11 +135,11 @@ int gw_io_uring_create(const struct gw_io_config *config, struct gw_io **io) {
     u->io.receive_memory = gw_map(gw_uring_receive_bytes(&u->io));
     u->buffers = gw_map(gw_uring_buf_ring_bytes(&u->io));
     u->idle = gw_map(gw_uring_idle_bytes(&u->io));
-    u->sockets = gw_map(u->sockets_max * sizeof *u->sockets);
+    u->front.sockets = gw_map(u->sockets_max * sizeof *u->front.sockets);
     u->stats.bytes = sizeof *u + gw_uring_receive_bytes(&u->io) + gw_uring_buf_ring_bytes(&u->io)
-                   + gw_uring_idle_bytes(&u->io) + u->sockets_max * sizeof *u->sockets;
+                   + gw_uring_idle_bytes(&u->io) + u->sockets_max * sizeof *u->front.sockets;
     int error = gw_wake_init(&u->wake);
-    if (u->io.receive_memory == NULL || u->buffers == NULL || u->idle == NULL || u->sockets == NULL) {
+    if (u->io.receive_memory == NULL || u->buffers == NULL || u->idle == NULL || u->front.sockets == NULL) {
         error = -ENOMEM;
     }
     if (error == 0) {

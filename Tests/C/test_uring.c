@@ -213,9 +213,9 @@ static void buffers__grow_before_anybody_starves(void) {
     struct gw_io_stats stats;
     gw_io_read_stats(&c.u->io, &stats);
     CHECK(stats.receive_starved == 0 && c.u->buffers_limit == BUFFERS && c.u->idle_count == 0);
-    CHECK(c.u->buffers_free == BUFFERS - CLIENTS);
+    CHECK(c.u->front.buffers_free == BUFFERS - CLIENTS);
     crowd_give_back(&c);
-    CHECK(c.u->buffers_free == BUFFERS);
+    CHECK(c.u->front.buffers_free == BUFFERS);
     crowd_close(&c);
 }
 
@@ -236,7 +236,7 @@ static void buffers__come_from_the_idle_when_somebody_starves(void) {
     while (c.received < CLIENTS) {
         crowd_turn(&c);
     }
-    CHECK(c.u->buffers_limit == BUFFERS && c.u->buffers_free == BUFFERS - CLIENTS);
+    CHECK(c.u->buffers_limit == BUFFERS && c.u->front.buffers_free == BUFFERS - CLIENTS);
     crowd_give_back(&c);
     const uint64_t starved = c.u->stats.receive_starved;
     crowd_sends(&c, CLIENTS);
@@ -251,7 +251,7 @@ static void buffers__grow_with_a_burst_and_lose_their_memory_when_it_is_long_ove
     }
     for (int bursts = 0; bursts < 3; bursts++) {
         crowd_sends(&c, CLIENTS);
-        CHECK(c.u->buffers_limit == BUFFERS && c.u->idle_count == 0 && c.u->buffers_free == BUFFERS);
+        CHECK(c.u->buffers_limit == BUFFERS && c.u->idle_count == 0 && c.u->front.buffers_free == BUFFERS);
         crowd_stays_quiet(&c);   // a look that still finds the bursts
         CHECK(c.u->buffers_limit == BUFFERS);
         crowd_stays_quiet(&c);
@@ -261,7 +261,7 @@ static void buffers__grow_with_a_burst_and_lose_their_memory_when_it_is_long_ove
             crowd_stays_quiet(&c);
         }
         CHECK(c.u->buffers_limit == BUFFERS_FIRST && !c.u->buffers_retiring);
-        CHECK(c.u->idle_count == BUFFERS - BUFFERS_FIRST && c.u->buffers_free == BUFFERS_FIRST);
+        CHECK(c.u->idle_count == BUFFERS - BUFFERS_FIRST && c.u->front.buffers_free == BUFFERS_FIRST);
         CHECK(resident_pages(c.u) <= 2 * BUFFERS_FIRST);
     }
     crowd_close(&c);

@@ -1,6 +1,6 @@
 // The one I/O interface under a reactor: listen, accept, receive, send, close, wake, time. Backends stand
-// behind it and the rest of the core cannot tell which one it has; each has its own create function
-// (gw_io_uring.h, gw_io_epoll.h) and fills a struct gw_io_ops.
+// behind it and the rest of the core cannot tell which one it has, but for its everyday ways, which know
+// gw_uring_front.h; each has its own create function (gw_io_uring.h, gw_io_epoll.h) and fills a struct gw_io_ops.
 //
 // Owner: one reactor. Thread: create, listen and the first requests may run on any one thread; from the first
 // gw_io_turn on everything belongs to the thread that turns, but for gw_io_wake, which is any thread's.
