@@ -41,7 +41,8 @@ static uint32_t *gw_gathering_older_of(struct gw_gathering *g, uint32_t newer) {
     return newer != 0 ? &g->connections[newer - 1].older : &g->newest;
 }
 
-static void gw_gathering_count(struct gw_reactor *r, uint32_t slot, uint32_t bytes) {
+// Returns the connection's peer; NULL: it counts to none.
+static const struct gw_peer_count *gw_gathering_count(struct gw_reactor *r, uint32_t slot, uint32_t bytes) {
     struct gw_gathered *of = &r->gathering.connections[slot];
     struct gw_peer_count *peer = gw_peers_find(&r->peers, slot);
     r->gathering.bytes += (uint64_t)bytes - of->bytes;
@@ -49,6 +50,7 @@ static void gw_gathering_count(struct gw_reactor *r, uint32_t slot, uint32_t byt
         peer->gathered_bytes += (uint64_t)bytes - of->bytes;
     }
     of->bytes = bytes;
+    return peer;
 }
 
 // Whoever is ENDED gives back the rest when its turn comes.
@@ -65,6 +67,9 @@ int gw_gathering_hold(struct gw_reactor *r, struct gw_conn *conn, uint64_t bytes
     const uint32_t slot = gw_conn_slot(r, conn);
     struct gw_gathered *of = &g->connections[slot];
     assert(bytes > 0 && bytes <= UINT32_MAX && conn->phase == GW_PHASE_OPEN);
+    if (of->bytes == bytes) {
+        return 1;
+    }
     if (of->bytes == 0) {
         of->older = g->newest;
         of->newer = 0;
@@ -72,8 +77,7 @@ int gw_gathering_hold(struct gw_reactor *r, struct gw_conn *conn, uint64_t bytes
         g->newest = slot + 1;
         g->touched = g->touched > slot ? g->touched : slot + 1;
     }
-    gw_gathering_count(r, slot, (uint32_t)bytes);
-    const struct gw_peer_count *peer = gw_peers_find(&r->peers, slot);
+    const struct gw_peer_count *peer = gw_gathering_count(r, slot, (uint32_t)bytes);
     if (peer != NULL && peer->gathered_bytes > g->peer_bytes_max) {
         return 0;
     }
