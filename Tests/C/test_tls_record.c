@@ -417,8 +417,9 @@ static int is_in_memory(const uint8_t *inverted, size_t length) {
                 while (same < length && block[at + same] == (uint8_t)~inverted[same]) {
                     same++;
                 }
-                // The blocks themselves are in memory, too.
-                found += same == length && !(from + at >= (unsigned long)block && from + at < (unsigned long)block + sizeof block);
+                // The block itself is in memory, too.
+                const unsigned long here = from + at, own = (unsigned long)block;
+                found += same == length && (here < own || here >= own + sizeof block);
             }
             from += (unsigned long)some == piece && piece == sizeof block ? piece - length : piece;
         }
