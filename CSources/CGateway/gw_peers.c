@@ -121,6 +121,13 @@ void gw_peers_leave(struct gw_peers *peers, uint32_t slot) {
     peers->free = index;
 }
 
+uint64_t gw_peers_of(const struct gw_peers *peers, uint32_t slot) {
+    if (peers->each_max == 0 || peers->of_slot[slot] == GW_PEERS_NONE) {
+        return 0;
+    }
+    return gw_peers_at(peers, peers->of_slot[slot])->peer;
+}
+
 uint64_t gw_peers_bytes(const struct gw_peers *peers, uint32_t slots_touched) {
     if (peers->each_max == 0) {
         return 0;

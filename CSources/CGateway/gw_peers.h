@@ -39,6 +39,8 @@ int gw_peers_enter(struct gw_peers *peers, uint32_t slot, uint64_t peer);
 void gw_peers_leave(struct gw_peers *peers, uint32_t slot);
 // The count of the slot's peer; NULL: the slot is not entered.
 struct gw_peer_count *gw_peers_find(struct gw_peers *peers, uint32_t slot);
+// 0: the slot is not entered.
+uint64_t gw_peers_of(const struct gw_peers *peers, uint32_t slot);
 
 // What has been touched, with this many slots in use.
 uint64_t gw_peers_bytes(const struct gw_peers *peers, uint32_t slots_touched);

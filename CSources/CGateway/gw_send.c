@@ -184,3 +184,8 @@ int gw_conn_trust(struct gw_reactor *r, gw_conn_id id) {
     gw_peers_leave(&r->peers, gw_conn_slot(r, conn));
     return 0;
 }
+
+uint64_t gw_conn_peer(struct gw_reactor *r, gw_conn_id id) {
+    const struct gw_conn *conn = gw_conn_find(r, id);
+    return conn == NULL ? 0 : gw_peers_of(&r->peers, gw_conn_slot(r, conn));
+}

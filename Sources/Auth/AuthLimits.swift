@@ -8,8 +8,8 @@ struct AuthLimits: Sendable {
     /// A call that needs no token. Who has no address, or the loopback's, is of this machine.
     func takeForAddress() async throws {
         let peer = Peer.current
-        guard !peer.address.isEmpty, !peer.isLoopback else { return }
-        try await limiter.take("auth-address \(peer.address)", settings.addressLimit)
+        guard !peer.network.isEmpty, !peer.isLoopback else { return }
+        try await limiter.take("auth-address \(peer.network)", settings.addressLimit)
     }
 
     func take(for session: Session) async throws {
@@ -19,7 +19,7 @@ struct AuthLimits: Sendable {
     /// Something that a right password allows. Only wrong ones count, whether or not the name is anyone's: the bucket
     /// of name and address stops one guesser without stopping the owner elsewhere, the bucket of the name stops many.
     func guessing<Output>(at username: Username, _ body: () async throws -> Output) async throws -> Output {
-        let pair = "auth-guess \(username.text) \(Peer.current.address)"
+        let pair = "auth-guess \(username.text) \(Peer.current.network)"
         let name = "auth-account \(username.text)"
         try await limiter.take(pair, settings.guessLimit)
         do {

@@ -1,6 +1,7 @@
 // What an operator may set of a gateway.
 
 import Reactor
+import ServiceKit
 
 public struct GatewaySettings: Sendable {
     public var address = "127.0.0.1"
@@ -25,6 +26,8 @@ public struct GatewaySettings: Sendable {
     public var origins: [String] = []
     /// With it the sockets speak TLS.
     public var certificate: CertificateFiles?
+    /// Balancers, whose own addresses say nothing of whose a socket is.
+    public var proxies = TrustedProxies.none
     /// The URL that clients are told to connect to; empty: made from address and port.
     public var publicURL = ""
 

@@ -27,6 +27,8 @@ struct Session {
 
     let connection: ConnectionID
     let format: FrameFormat
+    /// From where it comes, for the limits of its calls; empty when unknown.
+    let address: String
     var phase = Phase.awaitingHello
     /// From the Authorization header, until hello.
     var headerToken: String?
@@ -52,9 +54,10 @@ struct Session {
     static let waitingMax = 1024
     static let callsMax = 16
 
-    init(connection: ConnectionID, format: FrameFormat, headerToken: String?) {
+    init(connection: ConnectionID, format: FrameFormat, address: String = "", headerToken: String?) {
         self.connection = connection
         self.format = format
+        self.address = address
         self.headerToken = headerToken
     }
 

@@ -239,7 +239,8 @@ extension SessionHost {
         sessions[connection]?.calling.insert(call.id)
         let caller = Caller(userID: session.user, deviceID: session.device)
         Task {
-            let reply = await environment.services.calls.answer(call, from: caller, in: session.format)
+            let reply = await environment.services.calls.answer(
+                call, from: caller, at: Peer(address: session.address), in: session.format)
             sessions[connection]?.calling.remove(call.id)
             tell(connection, .reply(reply))
         }

@@ -84,8 +84,10 @@ actor SessionHost: ReactorHandler {
     private func open(_ event: borrowing Event) {
         let header = event.withPayload { String(decoding: $0, as: UTF8.self) }
         let format = event.subprotocol.flatMap { FrameFormat(rawValue: $0) } ?? .json
+        let address = reactor.peer(of: event.connection).map { IPAddress(peer: $0).text } ?? ""
         sessions[event.connection] = Session(
             connection: event.connection, format: format,
+            address: environment.settings.proxies.trusts(address) ? "" : address,
             headerToken: AuthenticationInterceptor.bearerToken(inHeader: header))
         helloDeadlines.append((event.connection, .now + environment.settings.helloLimit))
     }

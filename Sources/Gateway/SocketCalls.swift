@@ -9,26 +9,30 @@ import SwiftProtobuf
 struct SocketCalls: Sendable {
     private static let timeout: Duration = .seconds(10)
 
-    /// Sends a serialized request as somebody, and returns the serialized answer.
-    private let unary: @Sendable (Caller, MethodDescriptor, [UInt8]) async throws -> [UInt8]
+    /// Sends a serialized request as somebody from somewhere, and returns the serialized answer.
+    private let unary: @Sendable (Caller, Peer, MethodDescriptor, [UInt8]) async throws -> [UInt8]
 
     init<Transport: ClientTransport>(client: GRPCClient<Transport>) {
         var options = CallOptions.defaults
         options.timeout = Self.timeout
         let callOptions = options
-        unary = { caller, method, body in
-            try await client.unary(
-                request: ClientRequest(message: body, metadata: caller.metadata), descriptor: method,
+        unary = { caller, peer, method, body in
+            var metadata = caller.metadata
+            metadata.add(contentsOf: peer.metadata)
+            return try await client.unary(
+                request: ClientRequest(message: body, metadata: metadata), descriptor: method,
                 serializer: Bytes(), deserializer: Bytes(), options: callOptions
             ) { try $0.message }
         }
     }
 
     /// Never throws: whatever goes wrong is what the reply says.
-    func answer(_ call: Ringway_V1_Call, from caller: Caller, in format: FrameFormat) async -> Ringway_V1_Reply {
+    func answer(
+        _ call: Ringway_V1_Call, from caller: Caller, at peer: Peer, in format: FrameFormat
+    ) async -> Ringway_V1_Reply {
         var reply = Ringway_V1_Reply.with { $0.id = call.id }
         do {
-            reply.result = try await result(of: call, from: caller, in: format)
+            reply.result = try await result(of: call, from: caller, at: peer, in: format)
         } catch {
             reply.error = Ringway_V1_Error(telling: RPCError(orUnknown: error))
         }
@@ -36,7 +40,7 @@ struct SocketCalls: Sendable {
     }
 
     private func result(
-        of call: Ringway_V1_Call, from caller: Caller, in format: FrameFormat
+        of call: Ringway_V1_Call, from caller: Caller, at peer: Peer, in format: FrameFormat
     ) async throws -> Ringway_V1_Reply.OneOf_Result {
         let slash = call.method.firstIndex(of: "/") ?? call.method.startIndex
         let method = MethodDescriptor(
@@ -48,12 +52,12 @@ struct SocketCalls: Sendable {
         }
         switch call.body {
         case .proto(let body):
-            return .proto(Data(try await unary(caller, method, [UInt8](body))))
+            return .proto(Data(try await unary(caller, peer, method, [UInt8](body))))
         case .json(let body):
             let request = try types.request.decoded(fromJSON: body)
-            return .json(try types.response.json(of: try await unary(caller, method, request)))
+            return .json(try types.response.json(of: try await unary(caller, peer, method, request)))
         case nil:
-            let answer = try await unary(caller, method, [])
+            let answer = try await unary(caller, peer, method, [])
             return format == .proto ? .proto(Data(answer)) : .json(try types.response.json(of: answer))
         }
     }

@@ -26,12 +26,14 @@ struct APIResponder: HTTPResponder {
 
     let routes: [Route]
     let requestTimeout: Duration
+    let proxies: TrustedProxies
     private let documentation = DocumentationPages()
     private let largeBodies = LargeBodies()
 
-    init(routes: [Route], requestTimeout: Duration) {
+    init(routes: [Route], requestTimeout: Duration, proxies: TrustedProxies) {
         self.routes = routes
         self.requestTimeout = requestTimeout
+        self.proxies = proxies
     }
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
@@ -61,7 +63,10 @@ struct APIResponder: HTTPResponder {
             throw error
         }
         var metadata: Metadata = ["x-request-id": "\(requestID)"]
-        if let address = channel.remoteAddress?.ipAddress { metadata.addString(address, forKey: Peer.metadataKey) }
+        if let address = channel.remoteAddress?.ipAddress {
+            let client = proxies.client(of: address, request.headers[values: .init(proxies.header)])
+            metadata.addString(client, forKey: Peer.metadataKey)
+        }
         for value in request.headers[values: .authorization] {
             metadata.addString(value, forKey: "authorization")
         }
@@ -177,8 +182,12 @@ struct APIResponder: HTTPResponder {
 }
 
 extension HTTPField.Name {
-    /// A valid name, by inspection.
+    /// Valid names, by inspection.
     fileprivate static let requestID = Self("X-Request-Id")!
+
+    fileprivate init(_ header: TrustedProxies.Header) {
+        self.init(header.rawValue)!
+    }
 }
 
 extension Route.Intake {

@@ -8,6 +8,7 @@ import GRPCCore
 import Hummingbird
 import Logging
 import NIOCore
+import ServiceKit
 
 public struct HTTPAPIConfiguration: Sendable {
     public var host: String
@@ -16,19 +17,23 @@ public struct HTTPAPIConfiguration: Sendable {
     public var requestTimeout: Duration
     public var idleTimeout: Duration
     public var connectionsMax: Int
+    /// Who may say from which address a request comes.
+    public var proxies: TrustedProxies
 
     public init(
         host: String = "127.0.0.1",
         port: Int = 7401,
         requestTimeout: Duration = .seconds(10),
         idleTimeout: Duration = .seconds(60),
-        connectionsMax: Int = 4096
+        connectionsMax: Int = 4096,
+        proxies: TrustedProxies = .none
     ) {
         self.host = host
         self.port = port
         self.requestTimeout = requestTimeout
         self.idleTimeout = idleTimeout
         self.connectionsMax = connectionsMax
+        self.proxies = proxies
     }
 }
 
@@ -43,7 +48,8 @@ public func makeHTTPAPI<Transport: ClientTransport>(
     var application = ApplicationConfiguration(address: .hostname(configuration.host, port: configuration.port))
     application.availableConnectionsDelegate = .maximum(configuration.connectionsMax, logger: logger)
     return Application(
-        responder: APIResponder(routes: makeRoutes(client), requestTimeout: configuration.requestTimeout),
+        responder: APIResponder(
+            routes: makeRoutes(client), requestTimeout: configuration.requestTimeout, proxies: configuration.proxies),
         server: .http1(configuration: .init(idleTimeout: .init(configuration.idleTimeout))),
         configuration: application,
         onServerRunning: { await onServerRunning($0.localAddress?.port ?? configuration.port) },

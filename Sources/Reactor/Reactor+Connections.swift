@@ -49,6 +49,13 @@ extension Reactor {
         _ = gw_conn_trust(raw, connection.raw)
     }
 
+    /// Whose an opened connection is, until it is trusted: 2^32 + an IPv4 address, or the upper half of an IPv6 address,
+    /// `UInt64.max` for that of ::1. Nil when nobody knows.
+    public func peer(of connection: ConnectionID) -> UInt64? {
+        let peer = gw_conn_peer(raw, connection.raw)
+        return peer == 0 ? nil : peer
+    }
+
     public func stopListening() {
         gw_reactor_stop_listening(raw)
     }

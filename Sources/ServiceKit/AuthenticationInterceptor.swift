@@ -11,17 +11,20 @@ public struct AuthenticationInterceptor: ServerInterceptor {
     }
 
     private let door: Door
+    private let proxies: TrustedProxies
     private let serviceSecret: ServiceSecret?
     private let verify: @Sendable (_ accessToken: String) async throws -> Caller
 
     /// - Parameters:
+    ///   - proxies: who may say at the network's door from which address a call comes.
     ///   - serviceSecret: what other services prove themselves with at the network's door; without one it serves none.
     ///   - verify: throws UNAUTHENTICATED for a token that is not good, with one text for every reason.
     public init(
-        door: Door, serviceSecret: ServiceSecret? = nil,
+        door: Door, proxies: TrustedProxies = .none, serviceSecret: ServiceSecret? = nil,
         verify: @escaping @Sendable (_ accessToken: String) async throws -> Caller
     ) {
         self.door = door
+        self.proxies = proxies
         self.serviceSecret = serviceSecret
         self.verify = verify
     }
@@ -61,7 +64,10 @@ public struct AuthenticationInterceptor: ServerInterceptor {
 
     private func peer(of metadata: Metadata, _ context: ServerContext) -> Peer {
         switch door {
-        case .network: Peer(remotePeer: context.remotePeer)
+        case .network:
+            Peer(
+                address: proxies.client(
+                    of: Peer(remotePeer: context.remotePeer).address, metadata[stringValues: proxies.header.rawValue]))
         case .inProcess: Peer(address: Self.only(Peer.metadataKey, in: metadata) ?? "")
         }
     }

@@ -26,7 +26,13 @@ public struct Peer: Sendable, Hashable {
     }
 
     /// Who reaches the loopback is on this machine: an operator, or a proxy that stands for everyone.
-    public var isLoopback: Bool { address == "127.0.0.1" || address == "::1" }
+    public var isLoopback: Bool { IPAddress(address)?.isLoopback ?? false }
+
+    /// What limits count for one: an IPv4 address, or the /64 of an IPv6 address. Empty when unknown.
+    public var network: String { IPAddress(address)?.network.text ?? "" }
+
+    /// As the doors of this process tell it to the interceptor of their calls.
+    public var metadata: Metadata { address.isEmpty ? [:] : [Self.metadataKey: "\(address)"] }
 
     @TaskLocal public static var current = Peer(address: "")
 }

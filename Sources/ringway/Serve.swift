@@ -92,11 +92,12 @@ private struct Node {
                 address: .ipv4(host: settings.address, port: settings.grpcPort), transportSecurity: .plaintext),
             services: services,
             interceptors: [
-                AuthenticationInterceptor(door: .network, serviceSecret: settings.serviceSecret, verify: verify)
+                AuthenticationInterceptor(
+                    door: .network, proxies: settings.proxies, serviceSecret: settings.serviceSecret, verify: verify)
             ])
         let (httpUp, httpIsUp) = AsyncStream.makeStream(of: Void.self)
         let http = makeHTTPAPI(
-            client: client, configuration: .init(host: settings.address, port: settings.httpPort),
+            client: client, configuration: .init(host: settings.address, port: settings.httpPort, proxies: settings.proxies),
             logger: Logger(label: "ringway.http")
         ) { _ in httpIsUp.finish() }
         let postgres = database.client

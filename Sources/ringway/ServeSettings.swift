@@ -14,10 +14,11 @@ struct ServeSettings {
     let migrations: String
     let logLevel: String
     let pictureThreads, pictureQueue: Int
-    let gateway: GatewaySettings
+    private(set) var gateway: GatewaySettings
     let auth: AuthSettings
     let friendship: FriendshipSettings
     let serviceSecret: ServiceSecret?
+    let proxies: TrustedProxies
 
     static let known: [Setting] = [
         Setting("address", default: "127.0.0.1", "the address that all ports listen on"),
@@ -65,6 +66,8 @@ struct ServeSettings {
         Setting("limit-guesses", default: "10/300", "wrong passwords for a name from an address; 0: none"),
         Setting("limit-account", default: "100/3600", "wrong passwords for a name from anywhere; 0: none"),
         Setting("limit-device", default: "60/60", "refreshes and account changes by a device; 0: none"),
+        Setting("trusted-proxies", default: "", "balancers that may say whose a request is: addresses or 10.0.0.0/8, by commas"),
+        Setting("proxy-header", default: "x-forwarded-for", "in which header they say it: x-forwarded-for or forwarded"),
         Setting("service-secret", default: "", secret: true, "32 bytes or more that nodes share; empty: none serves another"),
         Setting("log-level", default: "info", "trace, debug, info, notice, warning, error or critical"),
     ]
@@ -139,6 +142,8 @@ struct ServeSettings {
         auth.deviceLimit = try Self.limit("limit-device", settings)
         self.auth = auth
         friendship = try Self.friendship(settings)
+        proxies = try Self.proxies(settings)
+        self.gateway.proxies = proxies
         let secret = settings.string("service-secret")
         serviceSecret = ServiceSecret(secret)
         guard secret.isEmpty || serviceSecret != nil else {
@@ -151,6 +156,19 @@ struct ServeSettings {
             throw Complaint(line: "--\(name) must be count/seconds, such as 10/300, or 0", code: 64)
         }
         return limit
+    }
+
+    private static func proxies(_ settings: Settings) throws -> TrustedProxies {
+        let ranges = try settings.list("trusted-proxies").map { text in
+            guard let range = IPRange(text) else {
+                throw Complaint(line: "--trusted-proxies must be addresses or ranges like 10.0.0.0/8, not \(text)", code: 64)
+            }
+            return range
+        }
+        guard let header = TrustedProxies.Header(rawValue: settings.string("proxy-header")) else {
+            throw Complaint(line: "--proxy-header must be x-forwarded-for or forwarded", code: 64)
+        }
+        return TrustedProxies(ranges, header: header)
     }
 
     private static func deflate(_ settings: Settings) throws -> DeflateSettings {

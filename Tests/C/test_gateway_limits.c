@@ -68,6 +68,27 @@ static void share__is_an_addresss_own(void) {
     world_close(&w);
 }
 
+static void peer__is_told_until_it_is_trusted(void) {
+    struct gw_config config = config_with_share(3);
+    struct world w;
+    world_open(&w, &config);
+    const int fd = connect_from(&w, 2);
+    const gw_conn_id id = upgrade_and_find(&w, fd);
+    CHECK(gw_conn_peer(w.reactor, id) == ((uint64_t)1 << 32 | 0x7f000002u));
+    CHECK(gw_conn_peer(w.reactor, id + 1) == 0 && gw_conn_peer(w.reactor, 0) == 0);
+    CHECK(gw_conn_trust(w.reactor, id) == 0 && gw_conn_peer(w.reactor, id) == 0);
+    close(fd);
+    CHECK(world_await(&w, GW_EVENT_CLOSED, 0)->conn == id);
+    CHECK(gw_conn_peer(w.reactor, id) == 0);
+    world_close(&w);
+    config.untrusted_per_peer_max = 0;
+    world_open(&w, &config);
+    const int uncounted = connect_from(&w, 2);
+    CHECK(gw_conn_peer(w.reactor, upgrade_and_find(&w, uncounted)) == 0);
+    close(uncounted);
+    world_close(&w);
+}
+
 // Trust, an end in order and a failed handshake each free a place.
 static void share__is_freed_by_trust_and_by_an_end(void) {
     const struct gw_config config = config_with_share(1);
@@ -237,6 +258,7 @@ static void accept__pauses_at_the_connections_limit_and_goes_on_by_itself(void) 
 
 int main(void) {
     RUN(share__is_an_addresss_own);
+    RUN(peer__is_told_until_it_is_trusted);
     RUN(share__is_freed_by_trust_and_by_an_end);
     RUN(share__is_freed_by_a_deadline);
     RUN(share__keeps_a_flood_from_an_address_off_the_others);

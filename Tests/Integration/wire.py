@@ -29,9 +29,9 @@ class Api:
     def __init__(self, port):
         self.port = port
 
-    def raw(self, method, path, body=None, headers=None):
+    def raw(self, method, path, body=None, headers=None, source="127.0.0.1"):
         """Status, headers and body as they came."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15, source_address=(source, 0))
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
@@ -113,7 +113,9 @@ class Socket:
     """One WebSocket, over TLS to a server called localhost where there is a `trust` (an SSLContext). Frames that a
     caller does not wait for stay in `backlog`, in their order."""
 
-    def __init__(self, port, token=None, since=0, subprotocol="ringway.v1.json", trust=None):
+    def __init__(
+        self, port, token=None, since=0, subprotocol="ringway.v1.json", source="127.0.0.1", trust=None
+    ):
         self.backlog = []
         secure = {"ssl": trust, "server_hostname": "localhost"} if trust else {}
         self.ws = connect(
@@ -127,6 +129,7 @@ class Socket:
             close_timeout=1,
             max_queue=None,
             legacy=True,
+            source_address=(source, 0),
         )
         if token is not None:
             self.send({"hello": {"token": token, "sinceSeq": str(since), "client": "integration"}})
