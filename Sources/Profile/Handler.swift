@@ -11,13 +11,17 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
     private let relations: Relations
     private let audiences: AudienceCheck
     private let mill: PictureMill
+    private let searchLimits: SearchLimits
 
-    public init(postgres: PostgresClient, relations: Relations, mill: PictureMill) {
+    public init(
+        postgres: PostgresClient, relations: Relations, mill: PictureMill, searchLimits: SearchLimits = SearchLimits()
+    ) {
         store = ProfileStore(postgres: postgres)
         settings = SettingsStore(postgres: postgres)
         self.relations = relations
         audiences = AudienceCheck(settings: settings, relations: relations)
         self.mill = mill
+        self.searchLimits = searchLimits
     }
 
     // MARK: Reading
@@ -81,6 +85,7 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
     ) async throws -> Ringway_V1_SearchProfilesResponse {
         let caller = try Caller.required()
         let search = try Search(request)
+        try await searchLimits.take(for: caller)
         var found: [(user: Int64, place: Search.Place)] = []
         var place: Search.Place? = search.start
         var lookedAt = 0

@@ -79,7 +79,8 @@ private struct Node {
         let relations = Relations(client: client)
         let mill = PictureMill(threads: settings.pictureThreads, queueLimit: settings.pictureQueue)
         let services: [any RegistrableRPCService] = [
-            auth, ProfileHandler(postgres: database.client, relations: relations, mill: mill),
+            auth, ProfileHandler(
+                postgres: database.client, relations: relations, mill: mill, searchLimits: settings.searchLimits),
             SettingsHandler(postgres: database.client, relations: relations), friendship,
             InboxHandler(reader: InboxReader(postgres: database.client)), GatewayHandler(url: gateway.url),
         ]

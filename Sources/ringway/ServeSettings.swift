@@ -3,6 +3,7 @@ import Auth
 import Foundation
 import Friendship
 import Gateway
+import Profile
 import Reactor
 import ServiceKit
 
@@ -14,6 +15,7 @@ struct ServeSettings {
     let migrations: String
     let logLevel: String
     let pictureThreads, pictureQueue: Int
+    let searchLimits: SearchLimits
     private(set) var gateway: GatewaySettings
     let auth: AuthSettings
     let friendship: FriendshipSettings
@@ -66,6 +68,8 @@ struct ServeSettings {
         Setting("limit-guesses", default: "10/300", "wrong passwords for a name from an address; 0: none"),
         Setting("limit-account", default: "100/3600", "wrong passwords for a name from anywhere; 0: none"),
         Setting("limit-device", default: "60/60", "refreshes and account changes by a device; 0: none"),
+        Setting("limit-search", default: "60/60", "searches by a user; 0: none"),
+        Setting("limit-search-address", default: "600/60", "searches from an address; 0: none"),
         Setting("trusted-proxies", default: "", "balancers that may say whose a request is: addresses or 10.0.0.0/8, by commas"),
         Setting("proxy-header", default: "x-forwarded-for", "in which header they say it: x-forwarded-for or forwarded"),
         Setting("service-secret", default: "", secret: true, "32 bytes or more that nodes share; empty: none serves another"),
@@ -104,6 +108,10 @@ struct ServeSettings {
         logLevel = settings.string("log-level")
         pictureThreads = try settings.int("picture-threads", in: 1...64)
         pictureQueue = try settings.int("picture-queue", in: 1...10_000)
+        var searchLimits = SearchLimits()
+        searchLimits.userLimit = try Self.limit("limit-search", settings)
+        searchLimits.addressLimit = try Self.limit("limit-search-address", settings)
+        self.searchLimits = searchLimits
 
         var gateway = GatewaySettings()
         gateway.address = address

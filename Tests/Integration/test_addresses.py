@@ -116,3 +116,24 @@ def test_calls_over_a_socket_count_for_the_sockets_address(strict):
     right = json.dumps({"password": PASSWORD, "email": ""})
     assert Api(strict.http).raw("POST", "/v1/account/email", right, headers, EVE)[0] == 429
     assert Api(strict.http).raw("POST", "/v1/account/email", right, headers, ADA)[0] == 200
+
+
+def test_searches_are_limited_by_user_and_by_address_at_every_door(strict):
+    strict.start(RINGWAY_LIMIT_SEARCH="3/600", RINGWAY_LIMIT_SEARCH_ADDRESS="5/600")
+    alice, bob = (Account(Api(strict.http)) for _ in range(2))
+
+    def search(account, source, query="abc"):
+        status, headers, _ = Api(strict.http).raw(
+            "GET", f"/v1/profiles:search?query={query}", headers={"Authorization": f"Bearer {account.token}"}, source=source)
+        return status, headers["Retry-After"]
+
+    assert [search(alice, ADA)[0] for _ in range(3)] == [200] * 3
+    # What is refused for what it says takes nothing.
+    assert search(bob, ADA, "a")[0] == 400
+    status, later = search(alice, EVE)
+    assert status == 429 and 1 <= int(later) <= 200
+    assert [search(bob, ADA)[0] for _ in range(3)] == [200, 200, 429]
+    with Socket(strict.ws, Account(Api(strict.http)).token, 0, source=ADA) as socket:
+        socket.send({"call": {"id": "c", "method": f"{PACKAGE}ProfileService/SearchProfiles", "json": {"query": "abc"}}})
+        error = socket.expect("reply")["error"]
+    assert error["code"] == "RESOURCE_EXHAUSTED" and 0 < error["retryAfterMs"] <= 120_000

@@ -260,6 +260,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_SearchProfilesRequest` messages.
@@ -445,6 +446,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
@@ -628,6 +630,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_SearchProfilesRequest` message.
@@ -1165,6 +1168,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
@@ -1447,6 +1451,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+        /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
@@ -1745,6 +1750,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     /// >
     /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
     /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+    /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
@@ -2033,6 +2039,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     /// >
     /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
     /// > contains it. Only users whose privacy lets the caller find them; never the caller.
+    /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
     ///
     /// - Parameters:
     ///   - message: request message to send.

@@ -1,0 +1,22 @@
+// How often profiles may be searched, by a user and from an address: a search looks at up to a thousand users, and one
+// that never ends would list them all.
+import ServiceKit
+
+public struct SearchLimits: Sendable {
+    public var userLimit = RateLimit(60, per: .seconds(60))
+    /// Many users may share an address. The loopback is exempt, and who has no address.
+    public var addressLimit = RateLimit(600, per: .seconds(60))
+
+    private let limiter: any RateLimiter
+
+    public init(limiter: any RateLimiter = LocalRateLimiter()) {
+        self.limiter = limiter
+    }
+
+    func take(for caller: Caller) async throws {
+        try await limiter.take("search-user \(caller.userID)", userLimit)
+        let peer = Peer.current
+        guard !peer.network.isEmpty, !peer.isLoopback else { return }
+        try await limiter.take("search-address \(peer.network)", addressLimit)
+    }
+}
