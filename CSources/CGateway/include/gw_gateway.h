@@ -115,8 +115,7 @@ int gw_conn_set_idle(struct gw_reactor *reactor, gw_conn_id conn, uint32_t idle_
 // Says that the connection has shown who it is: it counts no longer towards untrusted_per_peer_max.
 int gw_conn_trust(struct gw_reactor *reactor, gw_conn_id conn);
 
-// Whose an opened connection is: 2^32 + an IPv4 address, or the upper half of an IPv6 address, which names its /64
-// (UINT64_MAX for that of ::1). 0: nobody knows, because it is trusted, or has ended, or no peers are counted.
+// Whose a connection is: 2^32 + an IPv4 address, or an IPv6 /64 (of ::1: UINT64_MAX). 0: trusted, ended, or none counted.
 uint64_t gw_conn_peer(struct gw_reactor *reactor, gw_conn_id conn);
 
 // Keeps an event's payload past its turn; data and length stay as they are until the release.
