@@ -58,6 +58,7 @@ let package = Package(
             dependencies: ["Contract", "Postgres", logging, .product(name: "Crypto", package: "swift-crypto")] + grpc),
 
         .target(name: "Outbox", dependencies: ["Postgres", logging]),
+        .target(name: "Cache", dependencies: ["Postgres", logging]),
 
         // The services: each has rules, a store and a handler.
         .target(
@@ -71,10 +72,10 @@ let package = Package(
         .target(
             name: "Profile",
             dependencies: [
-                "CImage", "Contract", "Outbox", "Postgres", "ServiceKit",
+                "CImage", "Cache", "Contract", "Outbox", "Postgres", "ServiceKit",
                 .product(name: "Crypto", package: "swift-crypto"),
             ] + grpc),
-        .target(name: "Friendship", dependencies: ["Contract", "Outbox", "Postgres", "ServiceKit"] + grpc),
+        .target(name: "Friendship", dependencies: ["Cache", "Contract", "Outbox", "Postgres", "ServiceKit"] + grpc),
         .target(name: "Inbox", dependencies: ["Contract", "Outbox", "Postgres", "ServiceKit"] + grpc),
 
         // The doors.
@@ -100,8 +101,8 @@ let package = Package(
         .executableTarget(
             name: "ringway",
             dependencies: [
-                "Auth", "Profile", "Friendship", "Inbox", "Gateway", "HTTPAPI", "RingwayClient", "Outbox", "Reactor", "Postgres",
-                "ServiceKit",
+                "Auth", "Cache", "Profile", "Friendship", "Inbox", "Gateway", "HTTPAPI", "RingwayClient", "Outbox", "Reactor",
+                "Postgres", "ServiceKit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
@@ -119,6 +120,7 @@ let package = Package(
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "TestSupport"]),
         .testTarget(name: "ServiceKitTests", dependencies: ["ServiceKit"]),
         .testTarget(name: "AuthTests", dependencies: ["Auth", "Friendship", "Inbox", "Outbox", "Profile", "TestSupport"]),
+        .testTarget(name: "CacheTests", dependencies: ["Cache", "Friendship", "Profile", "TestSupport"]),
         .testTarget(name: "OutboxTests", dependencies: ["Outbox", "TestSupport", logging]),
         .testTarget(name: "ProfileTests", dependencies: ["CImage", "Profile", "TestSupport"]),
         .testTarget(name: "FriendshipTests", dependencies: ["Friendship", "TestSupport"]),

@@ -1,4 +1,5 @@
 // ringway.v1.FriendshipService: reads a request, applies the rules, asks the store. It holds no state.
+import Cache
 import Contract
 import GRPCCore
 import Postgres
@@ -14,10 +15,10 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     private let mayAdd: Consent
 
     public init(
-        postgres: PostgresClient, settings: FriendshipSettings = FriendshipSettings(),
+        postgres: PostgresClient, settings: FriendshipSettings = FriendshipSettings(), cache: Cache = .off,
         mayAdd: @escaping Consent = { _, _ in true }
     ) {
-        store = FriendshipStore(postgres: postgres, settings: settings)
+        store = FriendshipStore(postgres: postgres, settings: settings, cache: cache)
         self.mayAdd = mayAdd
     }
 
@@ -74,7 +75,8 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     ) async throws -> Ringway_V1_ListFriendsResponse {
         let caller = try Caller.required()
         let page = try Page(
-            limit: request.limit, default: 200, maximum: 1000, cursor: request.after, named: "after")
+            limit: request.limit, default: FriendshipStore.usualPage, maximum: 1000, cursor: request.after,
+            named: "after")
         let found = try await store.friends(of: caller.userID, on: page)
         return .with {
             ($0.friends, $0.nextAfter) = page.cut(found.value, id: \.userID)

@@ -6,7 +6,7 @@ import ServiceKit
 
 extension FriendshipStore {
     func block(_ peer: Int64, by user: Int64) async throws -> Ringway_V1_Block {
-        try await postgres.transaction { connection in
+        try await change(of: user, peer) { connection in
             let answers = try await connection.pipeline([
                 Self.lockKnown(user, peer),
                 "SELECT peer_id, since FROM friendship.blocks WHERE user_id = \(user) AND peer_id = \(peer)",
@@ -31,7 +31,7 @@ extension FriendshipStore {
     }
 
     func unblock(_ peer: Int64, by user: Int64) async throws {
-        try await postgres.transaction { connection in
+        try await change(of: user, peer) { connection in
             let answers = try await connection.pipeline([
                 Change.lock(user),
                 "DELETE FROM friendship.blocks WHERE user_id = \(user) AND peer_id = \(peer)",

@@ -5,7 +5,7 @@ import ServiceKit
 
 extension FriendshipStore {
     func remove(_ friend: Int64, of user: Int64) async throws {
-        try await postgres.transaction { connection in
+        try await change(of: user, friend) { connection in
             // Only the caller's own row is made: what is no friend may be nobody.
             try await connection.query(Self.lockKnown(user, friend))
             guard try await Self.unfriend(user, friend, on: connection) else { throw FriendshipError.noSuchFriend }
@@ -13,7 +13,7 @@ extension FriendshipStore {
     }
 
     func update(_ change: FriendChange, of user: Int64) async throws -> Ringway_V1_Friend {
-        try await postgres.transaction { connection in
+        try await self.change(of: user) { connection in
             let answers = try await connection.pipeline([
                 Change.lock(user),
                 """

@@ -75,7 +75,7 @@ extension FriendshipStore {
         of user: Int64, by difference: Int64,
         _ body: @Sendable (PostgresConnection, [Ringway_V1_FriendGroup]) async throws -> Result
     ) async throws -> Result {
-        try await postgres.transaction { connection in
+        try await change(of: user) { connection in
             let before = try await connection.pipeline([Change.lock(user), Queries.groups(of: user)])
             let result = try await body(connection, before[1].map(Self.group))
             let after = try await connection.pipeline([

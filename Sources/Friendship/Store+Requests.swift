@@ -14,7 +14,7 @@ extension FriendshipStore {
             let isWelcome = try await mayAdd(proposal)
             guard isWelcome, glance.recipientExists, !glance.recipientBlocks else { throw FriendshipError.noSuchUser }
         }
-        return try await postgres.transaction { connection in
+        return try await change(of: proposal.sender, proposal.recipient) { connection in
             try await connection.query(Change.lock(proposal.sender, proposal.recipient))
             let standing = try await Self.standing(of: proposal, on: connection)
             switch try standing.outcome(of: proposal, settings) {
@@ -29,20 +29,22 @@ extension FriendshipStore {
     }
 
     func accept(_ id: Int64, by recipient: Int64) async throws -> Ringway_V1_FriendRequest {
-        try await postgres.transaction { connection in
+        let request = try await change(of: recipient) { connection in
             try await accept(id, by: recipient, on: connection)
         }
+        cache.drop(FriendshipFacts.keys(of: [request.from]))
+        return request
     }
 
     func reject(_ id: Int64, by recipient: Int64) async throws -> Ringway_V1_FriendRequest {
-        try await postgres.transaction { connection in
+        try await change(of: recipient) { connection in
             let request = try await Self.pending(id, "recipient", recipient, on: connection)
             return try await Self.end(request, as: .rejected, on: connection)
         }
     }
 
     func withdraw(_ id: Int64, by sender: Int64) async throws -> Ringway_V1_FriendRequest {
-        try await postgres.transaction { connection in
+        try await change(of: sender) { connection in
             let request = try await Self.pending(id, "sender", sender, on: connection)
             return try await Self.end(request, as: .withdrawn, on: connection)
         }
@@ -54,7 +56,7 @@ extension FriendshipStore {
         let due = try await postgres.query(Queries.due(limit: limit))
         for row in due {
             let (id, sender, recipient) = try row.decode(Int64.self, Int64.self, Int64.self)
-            try await postgres.transaction { connection in
+            try await change(of: sender, recipient) { connection in
                 let answers = try await connection.pipeline([
                     Change.lock(sender, recipient),
                     """

@@ -7,6 +7,7 @@
 // Locks: every change takes the rows of its users in friendship.owners first, in the order of their ids, and their logs'
 // heads last, so changes of one user come one after the other, and nobody waits in a circle. Under that lock no
 // constraint of the tables can fail for what the rules let through, so none is an answer: a violation is our own mistake.
+import Cache
 import Contract
 import Foundation
 import Postgres
@@ -24,12 +25,33 @@ struct FriendshipStore: Sendable {
 
     let postgres: PostgresClient
     let settings: FriendshipSettings
+    var cache = Cache.off
+
+    /// A transaction that changes lists of these users: what is cached of them ends with it, however it ends.
+    func change<Result: Sendable>(
+        of users: Int64..., body: @Sendable (PostgresConnection) async throws -> Result
+    ) async throws -> Result {
+        defer { cache.drop(FriendshipFacts.keys(of: users)) }
+        return try await postgres.transaction(body)
+    }
 
     func requests(of user: Int64, on page: Page) async throws -> Versioned<[Ringway_V1_FriendRequest]> {
         try await versioned(of: user, Queries.requests(of: user, on: page)) { try Self.request($0) }
     }
 
     func friends(of user: Int64, on page: Page) async throws -> Versioned<[Ringway_V1_Friend]> {
+        guard page.cursor == 0, page.limit == Self.usualPage else { return try await loadFriends(of: user, on: page) }
+        let found = try await cache.read(FriendshipFacts.friends, of: [user]) { _ in
+            let friends = try await loadFriends(of: user, on: page)
+            return [user: CachedValue(.with { $0.friends = friends.value }, version: friends.version)]
+        }
+        return Versioned(value: found[user]?.value.friends ?? [], version: found[user]?.version ?? 0)
+    }
+
+    /// Friends a page when nobody says otherwise.
+    static let usualPage = 200
+
+    private func loadFriends(of user: Int64, on page: Page) async throws -> Versioned<[Ringway_V1_Friend]> {
         try await versioned(of: user, Queries.friends(of: user, on: page), Self.friend)
     }
 
@@ -38,7 +60,11 @@ struct FriendshipStore: Sendable {
     }
 
     func groups(of user: Int64) async throws -> Versioned<[Ringway_V1_FriendGroup]> {
-        try await versioned(of: user, Queries.groups(of: user), Self.group)
+        let found = try await cache.read(FriendshipFacts.groups, of: [user]) { _ in
+            let groups = try await versioned(of: user, Queries.groups(of: user), Self.group)
+            return [user: CachedValue(.with { $0.groups = groups.value }, version: groups.version)]
+        }
+        return Versioned(value: found[user]?.value.groups ?? [], version: found[user]?.version ?? 0)
     }
 
     /// How each of `owners` stands to `viewer`, in their order.

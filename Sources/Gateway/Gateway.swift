@@ -80,6 +80,8 @@ public final class Gateway: Sendable {
             switch notification {
             case .connected:
                 router.hintsLost()
+            case .disconnected:
+                continue
             case .notification(let payload):
                 let parts = payload.split(separator: ":")
                 guard parts.count == 2, let user = Int64(parts[0]), let seq = Int64(parts[1]) else { continue }
@@ -93,6 +95,7 @@ public final class Gateway: Sendable {
         for await notification in postgres.listen("ringway_relations") {
             switch notification {
             case .connected: router.hintsLost()
+            case .disconnected: continue
             case .notification(let payload): Int64(payload).map(router.forgetPermissions)
             }
         }

@@ -50,7 +50,9 @@ extension Pool {
     }
 
     func listenerLost(_ id: ListenerID) {
-        if let listener = listeners[id] { retryLater(listener) }
+        guard let listener = listeners[id] else { return }
+        listener.yield(.disconnected)
+        retryLater(listener)
     }
 
     func sweep(_ listener: Listener) {

@@ -6,6 +6,8 @@ public enum PostgresNotification: Sendable, Equatable {
     /// LISTEN is in force: at the start, after each reconnect, and after a consumer was so slow that the oldest
     /// notifications had to go. Whatever came before may have been missed: look for yourself once.
     case connected
+    /// The connection is lost; nothing is heard until the next `connected`.
+    case disconnected
     case notification(String)
 }
 
@@ -43,7 +45,8 @@ final class Listener {
     }
 
     func yield(_ event: PostgresNotification) {
-        if case .dropped = events.yield(event), event != .connected { events.yield(.connected) }
+        // After a loss the next connection says `connected` anyway, and not before it is there.
+        if case .dropped = events.yield(event), case .notification = event { events.yield(.connected) }
     }
 
     func finish() {

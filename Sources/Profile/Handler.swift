@@ -1,5 +1,6 @@
 // ringway.v1.ProfileService: reads a request, applies the rules, asks the store, and shows each caller what that caller
 // may see. It holds no state.
+import Cache
 import Contract
 import GRPCCore
 import Postgres
@@ -14,10 +15,11 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
     private let searchLimits: SearchLimits
 
     public init(
-        postgres: PostgresClient, relations: Relations, mill: PictureMill, searchLimits: SearchLimits = SearchLimits()
+        postgres: PostgresClient, relations: Relations, mill: PictureMill, searchLimits: SearchLimits = SearchLimits(),
+        cache: Cache = .off
     ) {
-        store = ProfileStore(postgres: postgres)
-        settings = SettingsStore(postgres: postgres)
+        store = ProfileStore(postgres: postgres, cache: cache)
+        settings = SettingsStore(postgres: postgres, cache: cache)
         self.relations = relations
         audiences = AudienceCheck(settings: settings, relations: relations)
         self.mill = mill

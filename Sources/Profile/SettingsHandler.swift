@@ -1,4 +1,5 @@
 // ringway.v1.SettingsService: reads a request, applies the rules, asks the store. It holds no state.
+import Cache
 import Contract
 import GRPCCore
 import Postgres
@@ -8,8 +9,8 @@ public struct SettingsHandler: Ringway_V1_SettingsService.SimpleServiceProtocol 
     private let store: SettingsStore
     private let audiences: AudienceCheck
 
-    public init(postgres: PostgresClient, relations: Relations) {
-        store = SettingsStore(postgres: postgres)
+    public init(postgres: PostgresClient, relations: Relations, cache: Cache = .off) {
+        store = SettingsStore(postgres: postgres, cache: cache)
         audiences = AudienceCheck(settings: store, relations: relations)
     }
 

@@ -129,6 +129,13 @@ extension Audience {
 }
 
 extension PrivacyRules {
+    /// Of a message that has all fields.
+    init(_ message: Ringway_V1_Privacy) throws {
+        for (field, isPresent, name, audience) in message.fields where isPresent {
+            self[field] = try Audience(audience, named: name)
+        }
+    }
+
     var message: Ringway_V1_Privacy {
         .with {
             $0.find = self[.find].message

@@ -1,5 +1,6 @@
 // Settings in Postgres (deploy/migrations/0021_settings.sql). A user without rows has the defaults. No constraint of the
 // tables can fail for what the rules let through.
+import Cache
 import Contract
 import Foundation
 import Postgres
@@ -8,15 +9,23 @@ import SwiftProtobuf
 
 struct SettingsStore: Sendable {
     let postgres: PostgresClient
+    var cache = Cache.off
 
     // MARK: Reading
 
     /// Whole settings and their version, which every change of them raises.
     func settings(of user: Int64) async throws -> (value: UserSettings, version: Int64) {
-        // One statement, so that both tables are seen as they were at one moment.
-        let rows = try await postgres.query(Self.wholeOf(user))
-        let settings = try Self.settings(rows)
+        let settings = try await chosen(by: [user])[user] ?? UserSettings()
         return (settings, settings.version)
+    }
+
+    /// Of those users who have chosen something.
+    private func chosen(by users: [Int64]) async throws -> [Int64: UserSettings] {
+        try await cache.read(ProfileFacts.settings, of: users) { users in
+            // One statement, so that both tables are seen as they were at one moment.
+            let rows = try await postgres.query(Self.wholeOf(users))
+            return try Self.settings(rows).mapValues { CachedValue($0, version: $0.version) }
+        }.mapValues(\.value)
     }
 
     /// The audience of each of these users for one field, in the order of their ids; without those who do not exist.
@@ -40,34 +49,27 @@ struct SettingsStore: Sendable {
 
     /// All audiences of these users; who has chosen none is left out.
     func privacy(of users: [Int64]) async throws -> [Int64: PrivacyRules] {
-        let rows = try await postgres.query(
-            "SELECT user_id, field, audience, group_id FROM profile.privacy WHERE user_id = ANY(\(users))")
-        var rules: [Int64: PrivacyRules] = [:]
-        for row in rows {
-            let (user, field, audience, group) = try row.decode(Int64.self, Int16.self, Int16.self, Int64.self)
-            guard let field = PrivacyField(rawValue: field) else { continue }
-            rules[user, default: PrivacyRules()][field] = Audience(stored: audience, group: group)
-        }
-        return rules
+        try await chosen(by: users).mapValues(\.privacy)
     }
 
-    private static func wholeOf(_ user: Int64) -> PostgresQuery {
+    private static func wholeOf(_ users: [Int64]) -> PostgresQuery {
         """
-        SELECT settings.version, settings.privacy_version, settings.push_version, settings.updated_at, settings.push,
-               privacy.field, privacy.audience, privacy.group_id
-        FROM (SELECT) AS one
-        LEFT JOIN profile.settings ON settings.user_id = \(user)
-        LEFT JOIN profile.privacy ON privacy.user_id = settings.user_id
+        SELECT settings.user_id, settings.version, settings.privacy_version, settings.push_version, settings.updated_at,
+               settings.push, privacy.field, privacy.audience, privacy.group_id
+        FROM profile.settings LEFT JOIN LATERAL (
+            SELECT field, audience, group_id FROM profile.privacy WHERE user_id = settings.user_id OFFSET 0
+        ) AS privacy ON true
+        WHERE settings.user_id = ANY(\(users))
         """
     }
 
     /// Of the rows of `wholeOf`: one a field that was chosen, or one alone.
-    private static func settings(_ rows: PostgresRows) throws -> UserSettings {
-        var settings = UserSettings()
+    private static func settings(_ rows: PostgresRows) throws -> [Int64: UserSettings] {
+        var found: [Int64: UserSettings] = [:]
         for row in rows {
-            let (version, privacyVersion, pushVersion, updatedAt, push, field, audience, group) = try row.decode(
-                Int64?.self, Int64?.self, Int64?.self, Date?.self, Data?.self, Int16?.self, Int16?.self, Int64?.self)
-            guard let version, let privacyVersion, let pushVersion, let push else { continue }
+            let (user, version, privacyVersion, pushVersion, updatedAt, push, field, audience, group) = try row.decode(
+                Int64.self, Int64.self, Int64.self, Int64.self, Date.self, Data.self, Int16?.self, Int16?.self, Int64?.self)
+            var settings = found[user] ?? UserSettings()
             settings.version = version
             settings.privacyVersion = privacyVersion
             settings.pushVersion = pushVersion
@@ -76,23 +78,25 @@ struct SettingsStore: Sendable {
             if let field = field.flatMap(PrivacyField.init(rawValue:)), let audience {
                 settings.privacy[field] = Audience(stored: audience, group: group ?? 0)
             }
+            found[user] = settings
         }
-        return settings
+        return found
     }
 
     // MARK: Changing
 
     /// Applies the change and appends its event to the user's log, both or neither.
     func update(_ change: SettingsChange, of user: Int64) async throws -> UserSettings {
-        try await postgres.transaction { connection in
+        defer { cache.drop([ProfileFacts.settings.kind.key(user)]) }
+        return try await postgres.transaction { connection in
             // The profile's row is the lock of the user's settings, which may have no row yet. It also says that the
             // user exists. NO KEY: nobody who only refers to it has to wait.
             let answers = try await connection.pipeline([
                 "SELECT FROM profile.profiles WHERE user_id = \(user) FOR NO KEY UPDATE",
-                Self.wholeOf(user),
+                Self.wholeOf([user]),
             ])
             guard answers[0].count == 1 else { throw ProfileError.noSuchUser }
-            let settings = try Self.settings(answers[1])
+            let settings = try Self.settings(answers[1])[user] ?? UserSettings()
             guard change.fits(version: settings.version) else { throw ProfileError.outdatedSettings }
             guard var changed = settings.changed(by: change) else { return settings }
             changed.updatedAt = try await Self.write(changed, change, of: user, on: connection)

@@ -1,6 +1,7 @@
 // Profiles in Postgres (deploy/migrations/0003_profile.sql, 0020_profile_fields.sql). The contract's Profile is the
 // model; what it hides from whom is the handler's to apply. No constraint of the table can fail for what the rules let
 // through, so none is an answer: a violation is our own mistake.
+import Cache
 import Contract
 import Foundation
 import Postgres
@@ -15,23 +16,41 @@ struct ProfileStore: Sendable {
         """
 
     let postgres: PostgresClient
+    var cache = Cache.off
 
     // MARK: Reading
 
     /// A whole profile and its revision, which every change of it raises. last_seen is kept apart and not in it.
     func profile(of user: Int64) async throws -> (value: Ringway_V1_Profile, version: Int64) {
-        guard let found = try await profiles(of: [user]).first else { throw ProfileError.noSuchUser }
-        return found
+        if let found = try await profiles(of: [user]).first { return found }
+        // Who asks for their own profile has one, however new it is.
+        guard let found = try await loadProfiles(of: [user])[user] else { throw ProfileError.noSuchUser }
+        return (found.value, found.version)
     }
 
     /// Those of the users that exist, in the order of their ids.
     func profiles(of users: [Int64]) async throws -> [(value: Ringway_V1_Profile, version: Int64)] {
-        let rows = try await postgres.query(
-            "SELECT \(unescaped: Self.columns) FROM profile.profiles WHERE user_id = ANY(\(users)) ORDER BY user_id")
-        return try rows.map(Self.profile)
+        let found = try await cache.read(ProfileFacts.profile, of: users) { try await loadProfiles(of: $0) }
+        return found.sorted { $0.key < $1.key }.map { ($0.value.value, $0.value.version) }
     }
 
     func lastSeen(of users: [Int64]) async throws -> [Int64: Google_Protobuf_Timestamp] {
+        try await cache.read(ProfileFacts.lastSeen, of: users) { users in
+            try await loadLastSeen(of: users).mapValues { CachedValue($0, version: $0.microseconds) }
+        }.mapValues(\.value)
+    }
+
+    private func loadProfiles(of users: [Int64]) async throws -> [Int64: CachedValue<Ringway_V1_Profile>] {
+        let rows = try await postgres.query(
+            "SELECT \(unescaped: Self.columns) FROM profile.profiles WHERE user_id = ANY(\(users))")
+        let pairs = try rows.map { row in
+            let (profile, version) = try Self.profile(row)
+            return (profile.userID, CachedValue(profile, version: version))
+        }
+        return Dictionary(uniqueKeysWithValues: pairs)
+    }
+
+    private func loadLastSeen(of users: [Int64]) async throws -> [Int64: Google_Protobuf_Timestamp] {
         let rows = try await postgres.query("SELECT user_id, at FROM profile.last_seen WHERE user_id = ANY(\(users))")
         let pairs = try rows.map { row in
             let (user, at) = try row.decode(Int64.self, Date.self)
@@ -76,7 +95,8 @@ struct ProfileStore: Sendable {
 
     /// Applies the change and appends its event to the user's log, both or neither.
     func update(_ change: ProfileChange, of user: Int64) async throws -> Ringway_V1_Profile {
-        try await postgres.transaction { connection in
+        defer { cache.drop([ProfileFacts.profile.kind.key(user)]) }
+        return try await postgres.transaction { connection in
             // The row's lock makes of two updates for one version a winner and a loser: the second one looks at the
             // version again when it has waited for the first. (The casts say that NULL is meant for what is absent.)
             let rows = try await connection.query(
@@ -109,6 +129,7 @@ struct ProfileStore: Sendable {
 
     /// The last sessions of these users have just ended.
     func recordLastSeen(_ users: [Int64]) async throws {
+        defer { cache.drop(users.map { ProfileFacts.lastSeen.kind.key($0) }) }
         // In the order of the ids, so that two writers never wait for each other in a circle.
         try await postgres.query(
             """
@@ -124,7 +145,8 @@ struct ProfileStore: Sendable {
 
     /// Keeps the picture as the user's avatar; the one before is gone.
     func setAvatar(_ picture: AvatarPicture, of user: Int64) async throws -> Ringway_V1_Profile {
-        try await postgres.transaction { connection in
+        defer { cache.drop([ProfileFacts.profile.kind.key(user)]) }
+        return try await postgres.transaction { connection in
             let answers = try await connection.pipeline([
                 Self.point(user, at: picture.hash),
                 """
@@ -140,7 +162,8 @@ struct ProfileStore: Sendable {
     }
 
     func removeAvatar(of user: Int64) async throws -> Ringway_V1_Profile {
-        try await postgres.transaction { connection in
+        defer { cache.drop([ProfileFacts.profile.kind.key(user)]) }
+        return try await postgres.transaction { connection in
             let answers = try await connection.pipeline([
                 Self.point(user, at: nil),
                 "DELETE FROM profile.avatars WHERE user_id = \(user)",
@@ -203,4 +226,8 @@ struct ProfileStore: Sendable {
         }
         return (profile, revision)
     }
+}
+
+extension Google_Protobuf_Timestamp {
+    fileprivate var microseconds: Int64 { seconds * 1_000_000 + Int64(nanos) / 1000 }
 }

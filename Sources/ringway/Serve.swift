@@ -3,6 +3,7 @@
 //     Postgres -> services -> in-process gRPC -> gateway (7400), HTTP (7401), gRPC (7402), operations (7403)
 import ArgumentParser
 import Auth
+import Cache
 import Contract
 import Friendship
 import GRPCCore
@@ -54,10 +55,12 @@ private struct Node {
     private let logger = Logger(label: "ringway")
     private let database: Database
     private let gatewayPostgres: PostgresClient
+    private let cache: Cache
 
     init(_ settings: ServeSettings) {
         self.settings = settings
         database = Database(settings)
+        cache = settings.makeCache()
         var configuration = PostgresConfiguration(url: settings.postgresURL)
         configuration.poolSize = settings.postgresPool
         configuration.applicationName = "ringway gateway"
@@ -75,13 +78,14 @@ private struct Node {
             consumers: [friendshipErasure, profileErasure, inboxErasure], logger: Logger(label: "ringway.outbox"))
         let gateway = try await startGateway(client)
         let friendship = FriendshipHandler(
-            postgres: database.client, settings: settings.friendship, mayAdd: Self.consent(client))
+            postgres: database.client, settings: settings.friendship, cache: cache, mayAdd: Self.consent(client))
         let relations = Relations(client: client)
         let mill = PictureMill(threads: settings.pictureThreads, queueLimit: settings.pictureQueue)
         let services: [any RegistrableRPCService] = [
             auth, ProfileHandler(
-                postgres: database.client, relations: relations, mill: mill, searchLimits: settings.searchLimits),
-            SettingsHandler(postgres: database.client, relations: relations), friendship,
+                postgres: database.client, relations: relations, mill: mill, searchLimits: settings.searchLimits,
+                cache: cache),
+            SettingsHandler(postgres: database.client, relations: relations, cache: cache), friendship,
             InboxHandler(reader: InboxReader(postgres: database.client)), GatewayHandler(url: gateway.url),
         ]
         let verify: @Sendable (String) async throws -> Caller = { try await auth.caller(showing: $0) }
@@ -111,9 +115,11 @@ private struct Node {
                     return ["postgres": "not available"]
                 }
             },
-            metrics: { await gateway.metrics() + outbox.metrics() })
+            metrics: { await gateway.metrics() + outbox.metrics() + cache.metrics() })
+        // A service that returns ends the group, and without a cache there is nothing to hear.
+        let hearing: [any Service] = cache.isOn ? [BackgroundService { await cache.follow(postgres) }] : []
         let group = ServiceGroup(
-            services: [
+            services: hearing + [
                 RPCServerService(server: inProcess), RPCClientService(client: client), http,
                 RPCServerService(server: network), BackgroundService(work: outbox.run),
                 Sweep(every: .seconds(60), logger: Logger(label: "ringway.friendship")) { try await friendship.sweep() },

@@ -1,5 +1,6 @@
 // Every setting of `ringway serve`, once.
 import Auth
+import Cache
 import Foundation
 import Friendship
 import Gateway
@@ -12,6 +13,8 @@ struct ServeSettings {
     let wsPort, httpPort, grpcPort, opsPort: Int
     let postgresURL: String
     let postgresPool: Int
+    private let cachesInMemory: Bool
+    private let cacheBytesMax, cacheSeconds: Int
     let migrations: String
     let logLevel: String
     let pictureThreads, pictureQueue: Int
@@ -30,6 +33,9 @@ struct ServeSettings {
         Setting("ops-port", default: "7403", "metrics and health"),
         Setting("postgres-url", default: "", secret: true, "a libpq URL; several hosts may be named for failover"),
         Setting("postgres-pool", default: "8", "connections of the services, and as many of the gateway"),
+        Setting("cache", default: "memory", "profiles, settings and friend lists between two changes: memory or off"),
+        Setting("cache-bytes-max", default: "67108864", "what the cache may hold"),
+        Setting("cache-seconds", default: "60", "after how long a cached fact is read again, changed or not"),
         Setting("migrations", default: "", "the directory of the migrations (default: deploy/migrations, found upwards)"),
         Setting("reactors", default: "0", "gateway threads; 0: one a core"),
         Setting("io", default: "auto", "what carries the sockets: auto (io_uring, else epoll), io_uring or epoll"),
@@ -103,6 +109,13 @@ struct ServeSettings {
             throw Complaint(line: "no database is named; set --postgres-url or RINGWAY_POSTGRES_URL, or use make run")
         }
         postgresPool = try settings.int("postgres-pool", in: 1...1000)
+        let cache = settings.string("cache")
+        guard cache == "memory" || cache == "off" else {
+            throw Complaint(line: "--cache must be memory or off, not \(cache)", code: 64)
+        }
+        cachesInMemory = cache == "memory"
+        cacheBytesMax = try settings.int("cache-bytes-max", in: 65_536...Int.max)
+        cacheSeconds = try settings.int("cache-seconds", in: 1...86_400)
         let named = settings.string("migrations")
         migrations = named.isEmpty ? Self.findMigrations() : named
         logLevel = settings.string("log-level")
@@ -157,6 +170,12 @@ struct ServeSettings {
         guard secret.isEmpty || serviceSecret != nil else {
             throw Complaint(line: "--service-secret must have at least 32 bytes", code: 64)
         }
+    }
+
+    func makeCache() -> Cache {
+        guard cachesInMemory else { return .off }
+        return .inMemory(
+            kinds: profileCacheKinds + friendshipCacheKinds, bytesMax: cacheBytesMax, lifetime: .seconds(cacheSeconds))
     }
 
     private static func limit(_ name: String, _ settings: Settings) throws -> RateLimit {

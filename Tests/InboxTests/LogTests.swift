@@ -66,6 +66,7 @@ extension InboxTests {
                 for await notification in world.postgres.listen("ringway_inbox") {
                     switch notification {
                     case .connected: try await fill(world, 3)
+                    case .disconnected: Issue.record("the listener's connection was lost")
                     case .notification(let payload): told.append(payload)
                     }
                     if told.count == 3 { break }

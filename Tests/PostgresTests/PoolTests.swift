@@ -146,6 +146,7 @@ import Testing
             let back = ContinuousClock.now
             try await eventually { (try? await client.query("SELECT 1").count) == 1 }
             #expect(ContinuousClock.now - back < .seconds(2))
+            #expect(await heard.next() == .disconnected)
             #expect(await heard.next() == .connected)
             await client.shutdown()
         }
