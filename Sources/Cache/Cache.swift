@@ -18,21 +18,13 @@ import Synchronization
 protocol CacheStore: Sendable {
     /// What is there without waiting.
     func peek(_ keys: [CacheKey]) -> [CacheKey: CacheEntry]
-    /// What is there. What is not, the caller may load and then fill.
-    func look(_ keys: [CacheKey]) async -> CacheLook
-    func fill(_ entries: [CacheKey: CacheEntry], after look: CacheLook)
+    func fill(_ entries: [CacheKey: CacheEntry])
     /// Drops what is older than the version; nil: whatever is there.
     func raise(_ key: CacheKey, to version: Int64?)
     /// Whatever came before this moment must not be answered any more.
     func distrust()
     /// Entries and bytes in this process.
     var size: (entries: Int, bytes: Int) { get }
-}
-
-struct CacheLook: Sendable {
-    var found: [CacheKey: CacheEntry]
-    /// What allows to fill: the store's own affair.
-    var leases: [CacheKey: String] = [:]
 }
 
 public final class Cache: Sendable {
@@ -155,8 +147,7 @@ public final class Cache: Sendable {
     private func fly(
         _ number: UInt64, _ keys: [CacheKey], _ store: any CacheStore, _ fits: Fits, _ load: Load
     ) async throws -> [CacheKey: CacheEntry] {
-        let look = await store.look(keys)
-        var found = look.found.filter { fits($0, $1) }
+        var found = store.peek(keys).filter { fits($0, $1) }
         count(found.keys, \.hits)
         let missing = keys.filter { found[$0] == nil }
         var loaded: [CacheKey: CacheEntry] = [:]
@@ -166,18 +157,17 @@ public final class Cache: Sendable {
                 loaded = try await load(missing)
             }
         } catch {
-            land(number, keys, filling: [:], store, look)
+            land(number, keys, filling: [:], store)
             throw error
         }
-        land(number, keys, filling: loaded, store, look)
+        land(number, keys, filling: loaded, store)
         found.merge(loaded) { $1 }
         return found
     }
 
     /// Keeps what was not cut off meanwhile. Under the lock, so that no drop comes between the question and the fill.
     private func land(
-        _ number: UInt64, _ keys: [CacheKey], filling loaded: [CacheKey: CacheEntry], _ store: any CacheStore,
-        _ look: CacheLook
+        _ number: UInt64, _ keys: [CacheKey], filling loaded: [CacheKey: CacheEntry], _ store: any CacheStore
     ) {
         state.withLock { state in
             state.tasks[number] = nil
@@ -187,7 +177,7 @@ public final class Cache: Sendable {
                 if let entry = loaded[key] { kept[key] = entry }
             }
             guard state.hears, !kept.isEmpty else { return }
-            store.fill(kept, after: look)
+            store.fill(kept)
             count(kept.keys, \.fills)
         }
     }

@@ -61,11 +61,7 @@ final class MemoryStore: CacheStore {
         }
     }
 
-    func look(_ keys: [CacheKey]) async -> CacheLook {
-        CacheLook(found: peek(keys))
-    }
-
-    func fill(_ entries: [CacheKey: CacheEntry], after look: CacheLook) {
+    func fill(_ entries: [CacheKey: CacheEntry]) {
         let expiry = ContinuousClock.now + lifetime
         state.withLock { state in
             for (key, entry) in entries {

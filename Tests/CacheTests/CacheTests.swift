@@ -143,7 +143,7 @@ private actor Source {
     @Test func memory_is_bounded_in_entries_and_bytes_and_keeps_what_was_used() {
         let few = MemoryStore(entriesMax: 10, bytesMax: 1 << 20, lifetime: .seconds(60))
         for id in 1...100 {
-            few.fill([kind.key(Int64(id)): CacheEntry(version: 1, value: [1])], after: CacheLook(found: [:]))
+            few.fill([kind.key(Int64(id)): CacheEntry(version: 1, value: [1])])
             _ = few.peek([kind.key(1)])
             #expect(few.size.entries <= 10)
         }
@@ -153,7 +153,7 @@ private actor Source {
         let small = MemoryStore(entriesMax: 1_000_000, bytesMax: bytes, lifetime: .seconds(60))
         for id in 1...1000 {
             let value = [UInt8](repeating: 0, count: id * 37 % 20_000)
-            small.fill([kind.key(Int64(id)): CacheEntry(version: 1, value: value)], after: CacheLook(found: [:]))
+            small.fill([kind.key(Int64(id)): CacheEntry(version: 1, value: value)])
             #expect(small.size.bytes <= bytes)
         }
         for id in 1...1000 { small.raise(kind.key(Int64(id)), to: nil) }
@@ -162,7 +162,7 @@ private actor Source {
 
     @Test func lifetime_is_the_floor() {
         let store = MemoryStore(entriesMax: 10, bytesMax: 1 << 20, lifetime: .zero)
-        store.fill([key: CacheEntry(version: 1, value: [])], after: CacheLook(found: [:]))
+        store.fill([key: CacheEntry(version: 1, value: [])])
         #expect(store.peek([key]).isEmpty)
     }
 }
