@@ -91,7 +91,8 @@ static void gw_tls_close(struct gw_io *io, uint32_t socket) {
     gw_tls_drop_keys(t, s);
     gw_tls_leave_slot(t, s);
     gw_tls_drop_input(t, s);
-    s->flags = GW_TLS_CLOSING | (s->flags & (GW_TLS_IN_READY | GW_TLS_IN_REPORTS | GW_TLS_IN_WAITING));
+    gw_tls_leave_lists(t, s);
+    s->flags = GW_TLS_CLOSING;
     gw_io_close(t->inner, socket);
 }
 
@@ -99,9 +100,7 @@ static void gw_tls_close(struct gw_io *io, uint32_t socket) {
 
 static void gw_tls_accepted(struct gw_io_tls *t, struct gw_tls_socket *s) {
     const uint32_t socket = gw_tls_number(t, s);
-    const uint32_t lists = s->flags & (GW_TLS_IN_READY | GW_TLS_IN_REPORTS | GW_TLS_IN_WAITING);
-    *s = (struct gw_tls_socket){ .flags = lists, .next_ready = s->next_ready, .next_report = s->next_report,
-                                 .next_waiting = s->next_waiting };
+    *s = (struct gw_tls_socket){ .flags = 0 };
     if (t->sockets_touched <= socket) {
         t->sockets_touched = socket + 1;
     }
@@ -153,7 +152,7 @@ static int gw_tls_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event
     gw_tls_admit(t);
     gw_tls_tell_reports(t, &told);
     gw_tls_pump_ready(t, &told);
-    if (told.count > 0 || t->reports.first != GW_NO_SOCKET || gw_tls_has_input_work(t)) {
+    if (told.count > 0 || t->lists[GW_TLS_REPORTS].count > 0 || gw_tls_has_input_work(t)) {
         timeout_ns = 0;
     }
     const unsigned room = capacity - told.count;
@@ -241,8 +240,6 @@ static int gw_tls_open_bio(struct gw_io_tls *t) {
 }
 
 static int gw_tls_prepare(struct gw_io_tls *t, const struct gw_tls_config *config) {
-    const struct gw_tls_list none = { GW_NO_SOCKET, GW_NO_SOCKET };
-    t->ready = t->starved = t->waiting = t->reports = t->dry = none;
     t->io.receive_memory = gw_map((size_t)t->io.receive_buffers * t->io.receive_buffer_bytes);
     t->sockets = gw_map(t->sockets_max * sizeof *t->sockets);
     t->buffers = calloc(t->io.receive_buffers, sizeof *t->buffers);

@@ -1,6 +1,7 @@
 // What the files of the TLS layer share: gw_io_tls.c (requests, the turn), gw_tls_input.c (ciphertext to events),
 // gw_tls_output.c (plaintext to ciphertext, and what of it has left), gw_tls_context.c (certificates, tickets),
-// gw_tls_keys.c (what follows from a handshake), gw_tls_record.c (one record). gw_io_tls.h says what the layer promises.
+// gw_tls_keys.c (what follows from a handshake), gw_tls_record.c (one record), gw_tls_lists.c (who waits for what).
+// gw_io_tls.h says what the layer promises.
 //
 // OpenSSL shakes hands and is then freed: a connection that is through is its keys and nothing else
 // (docs/decisions/0014-tls-records.md). All of OpenSSL's reading and writing goes through one BIO for all sockets: the
@@ -74,14 +75,24 @@ enum gw_tls_flags {
     GW_TLS_INNER_SENDING = 512,
     GW_TLS_SHUT = 1024,          // the end follows what is queued
     GW_TLS_CLOSING = 2048,
-    // Membership of lists, which outlives the owner of the number.
-    GW_TLS_IN_READY = 4096,
-    GW_TLS_IN_REPORTS = 8192,    // or among the dry
-    GW_TLS_IN_WAITING = 16384,
-    GW_TLS_WAITING = 32768,      // for a slot, by this owner
-    GW_TLS_BLOCKED = 65536,
-    GW_TLS_SAID_END = 131072,    // nothing is said behind that
-    GW_TLS_INNER_SHUT = 262144,
+    GW_TLS_BLOCKED = 4096,
+    GW_TLS_SAID_END = 8192,      // nothing is said behind that
+    GW_TLS_INNER_SHUT = 16384,
+};
+
+enum gw_tls_list_name {
+    GW_TLS_NO_LIST,
+    GW_TLS_READY,                // have something to decrypt or to tell
+    GW_TLS_STARVED,              // had, and found no buffer for the plaintext
+    GW_TLS_REPORTS,              // a SENT is to be told
+    GW_TLS_DRY,                  // a send found no buffer for the ciphertext
+    GW_TLS_WAITING,              // for a slot
+    GW_TLS_LISTS,
+};
+enum gw_tls_list_kind { GW_TLS_INPUT_LIST, GW_TLS_SEND_LIST, GW_TLS_SLOT_LIST, GW_TLS_LIST_KINDS };
+
+struct gw_tls_link {
+    uint32_t earlier, later;     // sockets
 };
 
 struct gw_tls_socket {
@@ -95,7 +106,8 @@ struct gw_tls_socket {
     uint32_t send_cipher, send_cipher_left;   // from the queue's head to the end of the caller's bytes
     int32_t send_result;         // to be told
     int32_t end_result;
-    uint32_t next_ready, next_report, next_waiting;
+    struct gw_tls_link links[GW_TLS_LIST_KINDS];
+    uint8_t in_list[GW_TLS_LIST_KINDS];       // enum gw_tls_list_name
     uint32_t flags;
     uint8_t is_1_3;              // else 1.2
     uint8_t cipher;              // enum gw_tls_cipher
@@ -105,7 +117,8 @@ struct gw_tls_socket {
 };
 
 struct gw_tls_list {
-    uint32_t first, last;
+    uint32_t first, last;        // when count > 0
+    uint32_t count;
 };
 
 // Where events go: count < limit <=> there is room.
@@ -128,12 +141,7 @@ struct gw_io_tls {
     uint32_t buffers_free;
     uint32_t handshakes, handshakes_max;
     uint32_t steps_left;         // of handshakes, this turn
-    uint32_t ready_count;
-    struct gw_tls_list ready;    // have something to decrypt or to tell
-    struct gw_tls_list starved;  // had, and found no buffer for the plaintext
-    struct gw_tls_list waiting;  // for a slot
-    struct gw_tls_list reports;  // a SENT is to be told
-    struct gw_tls_list dry;      // a send found no buffer for the ciphertext
+    struct gw_tls_list lists[GW_TLS_LISTS];
     EVP_CIPHER *ciphers[GW_TLS_CIPHERS];
     struct gw_tls_ready_cipher *ready_ciphers;
     uint64_t records_max;        // with one key, of TLS 1.3
@@ -214,13 +222,19 @@ enum gw_tls_alert gw_tls_open(struct gw_io_tls *t, struct gw_tls_socket *s, cons
                               struct gw_tls_input *input, uint32_t body_bytes, uint8_t *to, uint32_t *plain_bytes,
                               uint8_t *type);
 
+// gw_tls_lists.c
+// Behind the others; a socket that is in a list of that kind stays where it is.
+void gw_tls_list(struct gw_io_tls *t, enum gw_tls_list_name name, struct gw_tls_socket *s);
+void gw_tls_unlist(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_list_kind kind);
+void gw_tls_leave_lists(struct gw_io_tls *t, struct gw_tls_socket *s);
+struct gw_tls_socket *gw_tls_take_first(struct gw_io_tls *t, enum gw_tls_list_name name);   // NULL: it is empty
+
 // gw_tls_input.c
 // BIO's reading: what current has received. bytes: 0 for none now.
 size_t gw_tls_take_input(struct gw_io_tls *t, uint8_t *to, size_t room);
 // Decrypts and tells what can be now; the rest of the feed is kept, and the socket listed if it must be looked at
 // again.
 void gw_tls_pump(struct gw_io_tls *t, struct gw_tls_socket *s, struct gw_tls_told *told);
-void gw_tls_make_ready(struct gw_io_tls *t, struct gw_tls_socket *s);
 // Looks once at each socket that is listed, while there is room.
 void gw_tls_pump_ready(struct gw_io_tls *t, struct gw_tls_told *told);
 int gw_tls_has_input_work(const struct gw_io_tls *t);

@@ -107,7 +107,7 @@ static void gw_tls_end(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t res
         s->flags |= GW_TLS_END_DUE;
         s->end_result = result;
     }
-    s->flags &= ~(uint32_t)GW_TLS_WAITING;
+    gw_tls_unlist(t, s, GW_TLS_SLOT_LIST);
     gw_tls_drop_input(t, s);
     t->feed_bytes = 0;
     gw_tls_leave_slot(t, s);
@@ -125,7 +125,7 @@ static void gw_tls_keep_feed(struct gw_io_tls *t, struct gw_tls_socket *s) {
             *link = gw_buf_acquire(t->pool, t->feed_bytes);
             if (*link == NULL) {
                 gw_tls_end(t, s, -ENOBUFS);
-                gw_tls_make_ready(t, s);
+                gw_tls_list(t, GW_TLS_READY, s);
                 return;
             }
         }
@@ -150,73 +150,18 @@ static void gw_tls_adjust_receiving(struct gw_io_tls *t, struct gw_tls_socket *s
     }
 }
 
-// Lists of sockets.
-
-static void gw_tls_list_input(struct gw_io_tls *t, struct gw_tls_list *list, struct gw_tls_socket *s) {
-    const uint32_t socket = gw_tls_number(t, s);
-    s->flags |= GW_TLS_IN_READY;
-    s->next_ready = GW_NO_SOCKET;
-    if (list->first == GW_NO_SOCKET) {
-        list->first = socket;
-    } else {
-        t->sockets[list->last].next_ready = socket;
-    }
-    list->last = socket;
-}
-
-static struct gw_tls_socket *gw_tls_unlist_input(struct gw_io_tls *t, struct gw_tls_list *list) {
-    struct gw_tls_socket *s = &t->sockets[list->first];
-    list->first = s->next_ready;
-    s->flags &= ~(uint32_t)GW_TLS_IN_READY;
-    return s;
-}
-
-void gw_tls_make_ready(struct gw_io_tls *t, struct gw_tls_socket *s) {
-    if (!(s->flags & GW_TLS_IN_READY)) {
-        gw_tls_list_input(t, &t->ready, s);
-        t->ready_count++;
-    }
-}
-
-static void gw_tls_starve(struct gw_io_tls *t, struct gw_tls_socket *s) {
-    t->starvations++;
-    if (!(s->flags & GW_TLS_IN_READY)) {
-        gw_tls_list_input(t, &t->starved, s);
-    }
-}
-
 int gw_tls_has_input_work(const struct gw_io_tls *t) {
-    return t->ready.first != GW_NO_SOCKET || (t->starved.first != GW_NO_SOCKET && t->buffers_free > 0);
+    return t->lists[GW_TLS_READY].count > 0 || (t->lists[GW_TLS_STARVED].count > 0 && t->buffers_free > 0);
 }
 
 // Slots.
 
-static void gw_tls_wait(struct gw_io_tls *t, struct gw_tls_socket *s) {
-    s->flags |= GW_TLS_WAITING;
-    if (s->flags & GW_TLS_IN_WAITING) {
-        return;
-    }
-    const uint32_t socket = gw_tls_number(t, s);
-    s->flags |= GW_TLS_IN_WAITING;
-    s->next_waiting = GW_NO_SOCKET;
-    if (t->waiting.first == GW_NO_SOCKET) {
-        t->waiting.first = socket;
-    } else {
-        t->sockets[t->waiting.last].next_waiting = socket;
-    }
-    t->waiting.last = socket;
-}
-
 void gw_tls_admit(struct gw_io_tls *t) {
-    while (t->handshakes < t->handshakes_max && t->waiting.first != GW_NO_SOCKET) {
-        struct gw_tls_socket *s = &t->sockets[t->waiting.first];
-        t->waiting.first = s->next_waiting;
-        s->flags &= ~(uint32_t)GW_TLS_IN_WAITING;
-        if (s->flags & GW_TLS_WAITING) {
-            s->flags = (s->flags & ~(uint32_t)GW_TLS_WAITING) | GW_TLS_SLOT;
-            t->handshakes++;
-            gw_tls_make_ready(t, s);
-        }
+    struct gw_tls_socket *s;
+    while (t->handshakes < t->handshakes_max && (s = gw_tls_take_first(t, GW_TLS_WAITING)) != NULL) {
+        s->flags |= GW_TLS_SLOT;
+        t->handshakes++;
+        gw_tls_list(t, GW_TLS_READY, s);
     }
 }
 
@@ -262,11 +207,8 @@ static int gw_tls_begin(struct gw_io_tls *t, struct gw_tls_socket *s) {
 static enum gw_tls_step gw_tls_handshake(struct gw_io_tls *t, struct gw_tls_socket *s) {
     if (s->ssl == NULL) {
         if (!(s->flags & GW_TLS_SLOT)) {
-            if (s->flags & GW_TLS_WAITING) {
-                return GW_TLS_LATER;
-            }
-            if (t->handshakes >= t->handshakes_max || t->waiting.first != GW_NO_SOCKET) {
-                gw_tls_wait(t, s);
+            if (t->handshakes >= t->handshakes_max || t->lists[GW_TLS_WAITING].count > 0) {
+                gw_tls_list(t, GW_TLS_WAITING, s);
                 return GW_TLS_LATER;
             }
             s->flags |= GW_TLS_SLOT;
@@ -277,7 +219,7 @@ static enum gw_tls_step gw_tls_handshake(struct gw_io_tls *t, struct gw_tls_sock
         }
     }
     if (t->steps_left == 0) {
-        gw_tls_make_ready(t, s);
+        gw_tls_list(t, GW_TLS_READY, s);
         return GW_TLS_LATER;
     }
     t->steps_left--;
@@ -471,7 +413,7 @@ static int gw_tls_pump_while(struct gw_io_tls *t, struct gw_tls_socket *s, struc
             return 1;
         }
         if (!gw_tls_has_room(told)) {
-            gw_tls_make_ready(t, s);
+            gw_tls_list(t, GW_TLS_READY, s);
             return 0;
         }
         if (s->flags & GW_TLS_END_DUE) {
@@ -483,7 +425,8 @@ static int gw_tls_pump_while(struct gw_io_tls *t, struct gw_tls_socket *s, struc
         if (!(s->flags & GW_TLS_SECURE)) {
             step = s->in == NULL && t->feed_bytes == 0 ? GW_TLS_NEEDS_MORE : gw_tls_handshake(t, s);
         } else if (t->buffers_free == 0) {
-            gw_tls_starve(t, s);
+            t->starvations++;
+            gw_tls_list(t, GW_TLS_STARVED, s);
             return 0;
         } else {
             step = gw_tls_read(t, s, told);
@@ -509,19 +452,16 @@ void gw_tls_pump(struct gw_io_tls *t, struct gw_tls_socket *s, struct gw_tls_tol
     gw_tls_flush(t, s);
 }
 
-static void gw_tls_pump_listed(struct gw_io_tls *t, struct gw_tls_socket *s, struct gw_tls_told *told) {
-    if (!(s->flags & GW_TLS_CLOSING)) {
-        t->feed_bytes = 0;
-        gw_tls_pump(t, s, told);
-    }
+static void gw_tls_pump_listed(struct gw_io_tls *t, enum gw_tls_list_name name, struct gw_tls_told *told) {
+    t->feed_bytes = 0;
+    gw_tls_pump(t, gw_tls_take_first(t, name), told);
 }
 
 void gw_tls_pump_ready(struct gw_io_tls *t, struct gw_tls_told *told) {
-    while (t->starved.first != GW_NO_SOCKET && t->buffers_free > 0 && gw_tls_has_room(told)) {
-        gw_tls_pump_listed(t, gw_tls_unlist_input(t, &t->starved), told);
+    while (t->lists[GW_TLS_STARVED].count > 0 && t->buffers_free > 0 && gw_tls_has_room(told)) {
+        gw_tls_pump_listed(t, GW_TLS_STARVED, told);
     }
-    for (uint32_t looks = t->ready_count; looks > 0 && gw_tls_has_room(told); looks--) {
-        t->ready_count--;
-        gw_tls_pump_listed(t, gw_tls_unlist_input(t, &t->ready), told);
+    for (uint32_t looks = t->lists[GW_TLS_READY].count; looks > 0 && gw_tls_has_room(told); looks--) {
+        gw_tls_pump_listed(t, GW_TLS_READY, told);
     }
 }

@@ -151,42 +151,18 @@ int gw_tls_say_key_update(struct gw_io_tls *t, struct gw_tls_socket *s) {
         && gw_tls_renew_keys(t, s, GW_TLS_OUT);
 }
 
-// Lists of sends.
-
-static void gw_tls_list_send(struct gw_io_tls *t, struct gw_tls_list *list, struct gw_tls_socket *s) {
-    if (s->flags & GW_TLS_IN_REPORTS) {
-        return;
-    }
-    const uint32_t socket = gw_tls_number(t, s);
-    s->flags |= GW_TLS_IN_REPORTS;
-    s->next_report = GW_NO_SOCKET;
-    if (list->first == GW_NO_SOCKET) {
-        list->first = socket;
-    } else {
-        t->sockets[list->last].next_report = socket;
-    }
-    list->last = socket;
-}
-
-static struct gw_tls_socket *gw_tls_unlist_send(struct gw_io_tls *t, struct gw_tls_list *list) {
-    struct gw_tls_socket *s = &t->sockets[list->first];
-    list->first = s->next_report;
-    s->flags &= ~(uint32_t)GW_TLS_IN_REPORTS;
-    return s;
-}
+// Reports.
 
 static void gw_tls_report(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result) {
     s->send_result = result;
-    gw_tls_list_send(t, &t->reports, s);
+    gw_tls_list(t, GW_TLS_REPORTS, s);
 }
 
 void gw_tls_tell_reports(struct gw_io_tls *t, struct gw_tls_told *told) {
-    while (t->reports.first != GW_NO_SOCKET && gw_tls_has_room(told)) {
-        struct gw_tls_socket *s = gw_tls_unlist_send(t, &t->reports);
-        if (s->flags & GW_TLS_SENDING) {
-            s->flags &= ~(uint32_t)GW_TLS_SENDING;
-            gw_tls_tell(told, GW_IO_SENT, gw_tls_number(t, s))->result = s->send_result;
-        }
+    while (t->lists[GW_TLS_REPORTS].count > 0 && gw_tls_has_room(told)) {
+        struct gw_tls_socket *s = gw_tls_take_first(t, GW_TLS_REPORTS);
+        s->flags &= ~(uint32_t)GW_TLS_SENDING;
+        gw_tls_tell(told, GW_IO_SENT, gw_tls_number(t, s))->result = s->send_result;
     }
 }
 
@@ -238,7 +214,7 @@ static void gw_tls_begin_send(struct gw_io_tls *t, struct gw_tls_socket *s, cons
         gw_tls_flush(t, s);
     } else if (plain == 0) {
         s->unsent = iov[0];
-        gw_tls_list_send(t, &t->dry, s);
+        gw_tls_list(t, GW_TLS_DRY, s);
     } else {
         gw_tls_report(t, s, plain);
     }
@@ -259,17 +235,10 @@ void gw_tls_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, uns
 }
 
 void gw_tls_retry_dry(struct gw_io_tls *t) {
-    const uint32_t last = t->dry.last;
-    while (t->dry.first != GW_NO_SOCKET) {
-        const int done = t->dry.first == last;
-        struct gw_tls_socket *s = gw_tls_unlist_send(t, &t->dry);
-        if (s->flags & GW_TLS_SENDING) {
-            const struct iovec piece = s->unsent;
-            gw_tls_begin_send(t, s, &piece, 1);
-        }
-        if (done) {
-            return;
-        }
+    for (uint32_t looks = t->lists[GW_TLS_DRY].count; looks > 0; looks--) {
+        struct gw_tls_socket *s = gw_tls_take_first(t, GW_TLS_DRY);
+        const struct iovec piece = s->unsent;
+        gw_tls_begin_send(t, s, &piece, 1);
     }
 }
 
@@ -309,6 +278,7 @@ void gw_tls_sent(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result, s
     // Nobody waits for what OpenSSL has to say; the caller's next send is told of an error.
     if (report != 0 && (s->flags & GW_TLS_SENDING)) {
         s->flags &= ~(uint32_t)GW_TLS_SENDING;
+        gw_tls_unlist(t, s, GW_TLS_SEND_LIST);
         gw_tls_tell(told, GW_IO_SENT, gw_tls_number(t, s))->result = report;
     }
 }

@@ -389,6 +389,28 @@ static void end__of_ours_is_the_last_record(void) {
     }
 }
 
+// A report that found no room in its turn is not the next owner's, whatever the two have under way.
+static void send__is_told_to_its_own_connection(void) {
+    struct wire *w = secure(&suites[0]);
+    const struct iovec piece = { .iov_base = "text", .iov_len = 4 };
+    struct gw_io_event events[2];
+    wire_say(w, 20, "x", 1);
+    CHECK(w->ended);
+    gw_io_send(w->layer, 0, &piece, 1);   // is broken: the report waits for the next turn,
+    gw_io_close(w->layer, 0);             // which has room for two other events only
+    wire_push(w, (struct gw_io_event){ .kind = GW_IO_ACCEPTED });
+    CHECK(gw_io_turn(w->layer, 0, events, 2) == 2);
+    CHECK(events[0].kind == GW_IO_CLOSED && events[1].kind == GW_IO_ACCEPTED);
+    w->closed = w->ended = 0;
+    wire_give_all_keys(w, suites[0].is_1_3, suites[0].cipher);
+    gw_io_receive_start(w->layer, 0);
+    w->sent_bytes = 0;
+    gw_io_send(w->layer, 0, &piece, 1);
+    wire_turn(w);
+    CHECK(w->send_result == 4);
+    done(w);
+}
+
 // Whether the bytes lie anywhere that this process may write to: heap, stacks, what is mapped. The needle is told inverted,
 // so that it does not find itself.
 static int is_in_memory(const uint8_t *inverted, size_t length) {
@@ -524,6 +546,7 @@ int main(void) {
     RUN(key_update__ends_the_key_before_it);
     RUN(key_update__in_a_flood_is_refused);
     RUN(key_update__is_ours_to_send_after_a_number_of_records);
+    RUN(send__is_told_to_its_own_connection);
     RUN(keys__are_nowhere_after_the_end);
     return 0;
 }

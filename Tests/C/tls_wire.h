@@ -126,6 +126,7 @@ HELPER void wire_turn(struct wire *w) {
                 w->end_result = events[i].result;
                 break;
             case GW_IO_SENT:
+                CHECK(events[i].result != 0);
                 w->send_result = events[i].result;
                 break;
             }
@@ -318,9 +319,8 @@ HELPER void wire_accept(struct wire *w) {
     gw_io_receive_start(w->layer, 0);
 }
 
-// A new connection, after it.
-HELPER void wire_secure(struct wire *w, int is_1_3, enum gw_tls_cipher cipher) {
-    wire_accept(w);
+// What a handshake would have left to an accepted connection.
+HELPER void wire_give_all_keys(struct wire *w, int is_1_3, enum gw_tls_cipher cipher) {
     struct gw_tls_socket *s = wire_socket(w);
     w->is_1_3 = is_1_3;
     w->cipher = cipher;
@@ -336,6 +336,12 @@ HELPER void wire_secure(struct wire *w, int is_1_3, enum gw_tls_cipher cipher) {
     s->cipher = (uint8_t)cipher;
     s->secret_bytes = (uint8_t)w->secret_bytes;
     s->flags |= GW_TLS_SECURE;
+}
+
+// A new connection, after it.
+HELPER void wire_secure(struct wire *w, int is_1_3, enum gw_tls_cipher cipher) {
+    wire_accept(w);
+    wire_give_all_keys(w, is_1_3, cipher);
 }
 
 HELPER void wire_close(struct wire *w) {
