@@ -7,6 +7,8 @@
 
 #include "gw_tls.h"
 
+enum { GW_TLS_IN_PART = 2 };   // of the buffers
+
 // OpenSSL's door: one BIO for all sockets.
 
 static int gw_bio_read(BIO *bio, char *to, size_t room, size_t *taken) {
@@ -274,6 +276,7 @@ int gw_io_tls_create(struct gw_io *inner, const struct gw_tls_config *config, st
     t->sockets_max = config->sockets_max;
     t->handshakes_max = config->handshakes_max;
     t->buffer_bytes_max = config->buffer_bytes_max;
+    t->in_bytes_max = config->buffer_bytes_max / GW_TLS_IN_PART;
     t->records_max = config->records_max != 0 ? config->records_max : GW_TLS_RECORDS_MAX;
     const int error = gw_tls_prepare(t, config);
     if (error != 0) {

@@ -14,6 +14,7 @@
 //   SECURE <=> the keys are set
 //   BLOCKED => input waits for something other than the peer, and the backend is told to receive no more
 //   plain != NULL => no record is opened before it is told
+//   in != NULL <=> in the list of those that hold input; t->in_bytes = sum of their buffers' capacities <= in_bytes_max
 //   out_bytes = sum of the lengths of out_first ...: ciphertext not yet taken; INNER_SENDING => its head is under way
 //   send_reported <= send_plain: plaintext that is encrypted and plaintext that was told to be taken
 #ifndef GW_TLS_H
@@ -34,7 +35,8 @@ enum {
     GW_TLS_SALT_BYTES = 4,                    // of them, where AES-GCM in TLS 1.2 has the rest
     GW_TLS_EXPLICIT_BYTES = 8,                // in the record
     GW_TLS_USELESS_RECORDS_MAX = 32,          // that bring no byte, in a row
-    GW_TLS_SEND_BYTES_MAX = 128 * 1024,       // plaintext encrypted at a time
+    GW_TLS_SEND_BYTES_MAX = 128 * 1024,       // plaintext encrypted at a time,
+    GW_TLS_SEND_BYTES_MIN = 480,              // while buffers are short: with a record's addition a smallest buffer
     GW_TLS_OUT_BYTES_MAX = 256 * 1024,        // a peer that makes us answer and reads nothing is cut off at this
     GW_TLS_EVENTS = 1024,
 };
@@ -87,9 +89,10 @@ enum gw_tls_list_name {
     GW_TLS_REPORTS,              // a SENT is to be told
     GW_TLS_DRY,                  // a send found no buffer for the ciphertext
     GW_TLS_WAITING,              // for a slot
+    GW_TLS_HOLDING,              // input, since that time
     GW_TLS_LISTS,
 };
-enum gw_tls_list_kind { GW_TLS_INPUT_LIST, GW_TLS_SEND_LIST, GW_TLS_SLOT_LIST, GW_TLS_LIST_KINDS };
+enum gw_tls_list_kind { GW_TLS_INPUT_LIST, GW_TLS_SEND_LIST, GW_TLS_SLOT_LIST, GW_TLS_HELD_LIST, GW_TLS_LIST_KINDS };
 
 struct gw_tls_link {
     uint32_t earlier, later;     // sockets
@@ -150,6 +153,7 @@ struct gw_io_tls {
     const uint8_t *feed;         // what has just arrived for current, behind its in
     uint32_t feed_bytes;
     uint64_t buffer_bytes_max;
+    uint64_t in_bytes, in_bytes_max;
     uint64_t starvations;
     struct gw_io_event events[GW_TLS_EVENTS];
 };

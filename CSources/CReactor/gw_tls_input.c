@@ -4,6 +4,9 @@
 // in pool buffers for the rest. What can't be decrypted now for another reason - the turn's handshake steps are used up,
 // no plaintext buffer is free, no event fits - waits there too, the socket receives no more until that is gone, and
 // stands in a list, first come first served.
+//
+// What waits has half of the buffers. Whose input has waited longest gives way to the next: a record that comes at all is
+// soon whole, and those who begin some without ending them hold up nobody but each other.
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
@@ -64,6 +67,17 @@ static uint32_t gw_tls_input_bytes(const struct gw_io_tls *t, const struct gw_tl
     return bytes;
 }
 
+static void gw_tls_release_input(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    struct gw_buf *buf = s->in;
+    s->in = buf->next;
+    buf->next = NULL;
+    t->in_bytes -= buf->capacity;
+    gw_buf_release(t->pool, buf);
+    if (s->in == NULL) {
+        gw_tls_unlist(t, s, GW_TLS_HELD_LIST);
+    }
+}
+
 static void gw_tls_consume_input(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t bytes) {
     while (s->in != NULL && bytes > 0) {
         struct gw_buf *buf = s->in;
@@ -71,9 +85,7 @@ static void gw_tls_consume_input(struct gw_io_tls *t, struct gw_tls_socket *s, u
         buf->start += piece;
         bytes -= piece;
         if (piece == left) {
-            s->in = buf->next;
-            buf->next = NULL;
-            gw_buf_release(t->pool, buf);
+            gw_tls_release_input(t, s);
         }
     }
     assert(bytes <= t->feed_bytes);
@@ -91,10 +103,7 @@ size_t gw_tls_take_input(struct gw_io_tls *t, uint8_t *to, size_t room) {
 
 void gw_tls_drop_input(struct gw_io_tls *t, struct gw_tls_socket *s) {
     while (s->in != NULL) {
-        struct gw_buf *buf = s->in;
-        s->in = buf->next;
-        buf->next = NULL;
-        gw_buf_release(t->pool, buf);
+        gw_tls_release_input(t, s);
     }
     if (s->plain != NULL) {
         gw_buf_release(t->pool, s->plain);
@@ -102,15 +111,42 @@ void gw_tls_drop_input(struct gw_io_tls *t, struct gw_tls_socket *s) {
     }
 }
 
-static void gw_tls_end(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result) {
+static void gw_tls_end_socket(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result) {
     if (!(s->flags & (GW_TLS_END_DUE | GW_TLS_ENDED))) {
         s->flags |= GW_TLS_END_DUE;
         s->end_result = result;
     }
     gw_tls_unlist(t, s, GW_TLS_SLOT_LIST);
     gw_tls_drop_input(t, s);
-    t->feed_bytes = 0;
     gw_tls_leave_slot(t, s);
+}
+
+// Of the current one.
+static void gw_tls_end(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result) {
+    gw_tls_end_socket(t, s, result);
+    t->feed_bytes = 0;
+}
+
+// Is told when its turn in the list comes.
+static void gw_tls_end_later(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result) {
+    gw_tls_end_socket(t, s, result);
+    gw_tls_unlist(t, s, GW_TLS_INPUT_LIST);
+    gw_tls_list(t, GW_TLS_READY, s);
+}
+
+// NULL: the pool is full, or nobody's input has waited for longer than the socket's own.
+static struct gw_buf *gw_tls_acquire_input(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t bytes) {
+    const uint32_t capacity = gw_buf_class_bytes(bytes);
+    const struct gw_tls_list *holding = &t->lists[GW_TLS_HOLDING];
+    while (t->in_bytes + capacity > t->in_bytes_max && holding->count > 0 && &t->sockets[holding->first] != s) {
+        gw_tls_end_later(t, &t->sockets[holding->first], -ENOBUFS);
+    }
+    struct gw_buf *buf = t->in_bytes + capacity <= t->in_bytes_max ? gw_buf_acquire(t->pool, bytes) : NULL;
+    if (buf != NULL) {
+        t->in_bytes += buf->capacity;
+        gw_tls_list(t, GW_TLS_HOLDING, s);
+    }
+    return buf;
 }
 
 // Keeps what is left of the feed. A receive that is under way may still bring some more.
@@ -122,10 +158,10 @@ static void gw_tls_keep_feed(struct gw_io_tls *t, struct gw_tls_socket *s) {
     while (t->feed_bytes > 0) {
         if (*link == NULL || gw_buf_room(*link) == 0) {
             link = *link == NULL ? link : &(*link)->next;
-            *link = gw_buf_acquire(t->pool, t->feed_bytes);
+            *link = gw_tls_acquire_input(t, s, t->feed_bytes);
             if (*link == NULL) {
-                gw_tls_end(t, s, -ENOBUFS);
-                gw_tls_list(t, GW_TLS_READY, s);
+                gw_tls_end_later(t, s, -ENOBUFS);
+                t->feed_bytes = 0;
                 return;
             }
         }
@@ -151,7 +187,10 @@ static void gw_tls_adjust_receiving(struct gw_io_tls *t, struct gw_tls_socket *s
 }
 
 int gw_tls_has_input_work(const struct gw_io_tls *t) {
-    return t->lists[GW_TLS_READY].count > 0 || (t->lists[GW_TLS_STARVED].count > 0 && t->buffers_free > 0);
+    // One that needs a pool buffer as well is looked at when something else has happened.
+    const int supplied = t->buffers_free > 0
+        && gw_pool_held_bytes(t->pool) + gw_pool_buffer_bytes_max(t->pool) <= t->buffer_bytes_max;
+    return t->lists[GW_TLS_READY].count > 0 || (t->lists[GW_TLS_STARVED].count > 0 && supplied);
 }
 
 // Slots.
@@ -353,8 +392,7 @@ static enum gw_tls_opened gw_tls_open_next(struct gw_io_tls *t, struct gw_tls_so
 static enum gw_tls_opened gw_tls_open_aside(struct gw_io_tls *t, struct gw_tls_socket *s) {
     struct gw_buf *buf = gw_buf_acquire(t->pool, GW_TLS_RECORD_BYTES + GW_TLS_RECORD_ROOM);
     if (buf == NULL) {
-        gw_tls_end(t, s, -ENOBUFS);
-        return GW_TLS_OVER;
+        return GW_TLS_NO_ROOM;
     }
     const enum gw_tls_opened opened = gw_tls_open_next(t, s, buf->data, buf->capacity, &buf->end);
     if (gw_buf_length(buf) > 0) {
@@ -380,6 +418,11 @@ static uint32_t gw_tls_take_plain(struct gw_io_tls *t, struct gw_tls_socket *s, 
     return taken;
 }
 
+static void gw_tls_starve(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    t->starvations++;
+    gw_tls_list(t, GW_TLS_STARVED, s);
+}
+
 // Fills one buffer with what the records hold and tells it.
 static enum gw_tls_step gw_tls_read(struct gw_io_tls *t, struct gw_tls_socket *s, struct gw_tls_told *told) {
     const uint32_t buffer = t->buffers[t->buffers_free - 1], room = t->io.receive_buffer_bytes;
@@ -394,6 +437,10 @@ static enum gw_tls_step gw_tls_read(struct gw_io_tls *t, struct gw_tls_socket *s
             opened = gw_tls_open_aside(t, s);
             length = gw_tls_take_plain(t, s, data, room);
         }
+    }
+    if (opened == GW_TLS_NO_ROOM && length == 0) {
+        gw_tls_starve(t, s);
+        return GW_TLS_LATER;
     }
     if (length > 0) {
         t->buffers_free--;
@@ -425,8 +472,7 @@ static int gw_tls_pump_while(struct gw_io_tls *t, struct gw_tls_socket *s, struc
         if (!(s->flags & GW_TLS_SECURE)) {
             step = s->in == NULL && t->feed_bytes == 0 ? GW_TLS_NEEDS_MORE : gw_tls_handshake(t, s);
         } else if (t->buffers_free == 0) {
-            t->starvations++;
-            gw_tls_list(t, GW_TLS_STARVED, s);
+            gw_tls_starve(t, s);
             return 0;
         } else {
             step = gw_tls_read(t, s, told);
@@ -458,10 +504,11 @@ static void gw_tls_pump_listed(struct gw_io_tls *t, enum gw_tls_list_name name, 
 }
 
 void gw_tls_pump_ready(struct gw_io_tls *t, struct gw_tls_told *told) {
-    while (t->lists[GW_TLS_STARVED].count > 0 && t->buffers_free > 0 && gw_tls_has_room(told)) {
+    uint32_t looks = t->lists[GW_TLS_STARVED].count;
+    for (; looks > 0 && t->buffers_free > 0 && gw_tls_has_room(told); looks--) {
         gw_tls_pump_listed(t, GW_TLS_STARVED, told);
     }
-    for (uint32_t looks = t->lists[GW_TLS_READY].count; looks > 0 && gw_tls_has_room(told); looks--) {
+    for (looks = t->lists[GW_TLS_READY].count; looks > 0 && gw_tls_has_room(told); looks--) {
         gw_tls_pump_listed(t, GW_TLS_READY, told);
     }
 }

@@ -10,7 +10,7 @@ static enum gw_tls_list_kind gw_tls_kind_of(enum gw_tls_list_name name) {
     static const uint8_t kinds[GW_TLS_LISTS] = {
         [GW_TLS_READY] = GW_TLS_INPUT_LIST, [GW_TLS_STARVED] = GW_TLS_INPUT_LIST,
         [GW_TLS_REPORTS] = GW_TLS_SEND_LIST, [GW_TLS_DRY] = GW_TLS_SEND_LIST,
-        [GW_TLS_WAITING] = GW_TLS_SLOT_LIST,
+        [GW_TLS_WAITING] = GW_TLS_SLOT_LIST, [GW_TLS_HOLDING] = GW_TLS_HELD_LIST,
     };
     assert(name != GW_TLS_NO_LIST);
     return (enum gw_tls_list_kind)kinds[name];

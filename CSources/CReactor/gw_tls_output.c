@@ -168,11 +168,16 @@ void gw_tls_tell_reports(struct gw_io_tls *t, struct gw_tls_told *told) {
 
 // Encrypting.
 
-// Returns the plaintext bytes encrypted, 0 when there is no buffer, or -errno. While buffers are short everyone gets
-// one record at a time.
+// The more is encrypted for peers that do not take it, the less at a time. The last parts are for everyone's small ones,
+// for what OpenSSL and this layer have to say themselves, and for records that are opened aside.
+static size_t gw_tls_send_bytes_most(const struct gw_io_tls *t) {
+    const uint64_t held = gw_pool_held_bytes(t->pool) - t->in_bytes, part = t->buffer_bytes_max / 8;
+    return held < 2 * part ? GW_TLS_SEND_BYTES_MAX : held < 3 * part ? GW_TLS_RECORD_BYTES : GW_TLS_SEND_BYTES_MIN;
+}
+
+// Returns the plaintext bytes encrypted, 0 when there is no buffer, or -errno.
 static int32_t gw_tls_encrypt(struct gw_io_tls *t, struct gw_tls_socket *s, const struct iovec *iov, unsigned count) {
-    const int plenty = gw_pool_held_bytes(t->pool) < t->buffer_bytes_max / 2;
-    const size_t most = plenty ? GW_TLS_SEND_BYTES_MAX : GW_TLS_RECORD_BYTES;
+    const size_t most = gw_tls_send_bytes_most(t);
     struct gw_tls_source source = { .iov = iov, .count = count };
     size_t left = 0, total = 0;
     for (unsigned i = 0; i < count; i++) {

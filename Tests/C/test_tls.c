@@ -411,6 +411,93 @@ static void handshakes__in_a_flood_do_not_hold_up_those_who_are_through(void) {
     world_close(&w);
 }
 
+// The buffers for ciphertext, of which a TLS of this size has 1 MiB.
+
+enum { HOGS = 100, LONG = 16384 };
+static uint8_t long_message[LONG];
+
+static struct gw_config config_small(void) {
+    struct gw_config config = config_tls();
+    config.connections_max = HOGS + 8;
+    config.message_bytes_max = 256 << 10;
+    config.pool_bytes_max = 4 << 20;
+    return config;
+}
+
+static void expect_long_echo(struct world *w, int fd) {
+    static uint8_t back[LONG];
+    client_send_frame(w, fd, 0x82, long_message, LONG);
+    CHECK(client_read_frame(w, fd, back, LONG).length == LONG);
+}
+
+// All of the longest record but its last bytes, which waits in buffers for them. Those whose input has waited longest
+// give way to the next; everyone else is served meanwhile, with records that come in pieces themselves.
+static void record__that_is_never_whole_leaves_others_theirs(void) {
+    static const uint8_t partial[16384] = { 23, 3, 3, 0x40, 0x11 };
+    const struct gw_config config = config_small();
+    struct world w;
+    int fds[HOGS];
+    world_open(&w, &config);
+    w.echo = 1;
+    const int other = client_open(&w, NULL);
+    for (int i = 0; i < HOGS; i++) {
+        fds[i] = client_open(&w, NULL);
+        for (size_t at = 0; at < sizeof partial; at += sizeof partial / 4) {
+            plain_send(fds[i], partial + at, sizeof partial / 4);
+            world_turn(&w, 0);
+            world_turn(&w, 0);
+        }
+        expect_long_echo(&w, other);
+    }
+    const size_t ended = world_count(&w, GW_EVENT_CLOSED);
+    CHECK(ended > 0 && ended < HOGS);
+    for (int i = 0; i < HOGS; i++) {
+        CHECK(client_is_ended(&w, fds[i], 0) == (i < (int)ended));
+    }
+    expect_long_echo(&w, other);
+    for (int i = 0; i < HOGS; i++) {
+        close(fds[i]);
+    }
+    close(other);
+    expect_nothing_left(&w);
+    world_close(&w);
+}
+
+// Peers that read nothing hold what was encrypted for them. They get less at a time, so that there is always some for
+// those who read.
+static void answers__that_nobody_reads_leave_others_theirs(void) {
+    enum { DEAF = 40, FULL_TURNS = 20 };
+    struct gw_config config = config_small();
+    config.outbound_bytes_max = 3 * LONG;
+    config.write_stall_ms = 60000;
+    struct world w;
+    int fds[DEAF];
+    world_open(&w, &config);
+    w.echo = 1;
+    const int other = client_open(&w, NULL);
+    for (int i = 0; i < DEAF; i++) {
+        gw_conn_id id;
+        fds[i] = client_open_sized(&w, &id, 2048);
+        for (int full = 0; full < FULL_TURNS; full++) {
+            while (gw_conn_send(w.reactor, id, GW_BINARY, long_message, LONG) == 0) {
+                full = 0;
+            }
+            world_turn(&w, 0);
+        }
+        expect_echo(&w, other);
+    }
+    for (int n = 0; n < 4; n++) {
+        expect_long_echo(&w, other);
+    }
+    CHECK(world_count(&w, GW_EVENT_CLOSED) == 0);
+    for (int i = 0; i < DEAF; i++) {
+        close(fds[i]);
+    }
+    close(other);
+    expect_nothing_left(&w);
+    world_close(&w);
+}
+
 // Certificates.
 
 static void certificate__is_renewed_without_dropping_anyone(void) {
@@ -481,6 +568,8 @@ int main(void) {
     RUN(end__of_one_half_leaves_the_other);
     RUN(handshakes__over_the_limit_wait_in_order);
     RUN(handshakes__in_a_flood_do_not_hold_up_those_who_are_through);
+    RUN(record__that_is_never_whole_leaves_others_theirs);
+    RUN(answers__that_nobody_reads_leave_others_theirs);
     RUN(certificate__is_renewed_without_dropping_anyone);
     RUN(certificate__that_is_none_is_named);
     return 0;

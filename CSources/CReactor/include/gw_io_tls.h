@@ -7,8 +7,10 @@
 // Bounds: a socket has no TLS state before its first byte, and after the handshake its keys only. At most
 // handshakes_max shake hands at a time; later ones wait in the order in which their first bytes came, and their time is
 // the caller's handshake deadline. A turn takes at most GW_TLS_STEPS steps of handshakes, so that a flood of them does
-// not hold up those who are through. Ciphertext lies in a pool of buffer_bytes_max: a send that finds none waits, and a
-// socket whose input finds none has ended. 32 records in a row that bring no byte end a connection.
+// not hold up those who are through. Ciphertext lies in a pool of buffer_bytes_max. Of it half is for input that waits,
+// the rest of a record first of all: beyond that those whose input has waited longest are ended until the new one fits.
+// What is encrypted and not yet taken may have as much again, less at a time the more there is of it; a send that finds
+// no buffer waits. 32 records in a row that bring no byte end a connection.
 //
 // GW_IO_ENDED is told with 0 only for an end that the peer signed (close_notify); -EPROTO: a broken stream or a
 // handshake that failed, -ENODATA: an end without signature, -ENOBUFS.
