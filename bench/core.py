@@ -9,7 +9,8 @@
 # fanout  one message to 1,000 sockets, beside a loop of send(2)
 # storm   openings a second, plain and TLS
 # idle    bytes an idle connection: core, core with TLS, ringway echo
-# counts  instructions, allocations and system calls a message of the core alone and under the Swift loop, by callgrind
+# counts  instructions, allocations and system calls a message of the raw limits, the core, and the core under the Swift
+#         loop, in lock step with their clients, by callgrind
 import argparse
 import json
 import os
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 
-from gate import LOOP, core_figures, loop_figures
+from gate import LOOP, lockstep_counts, loop_counts
 from servers import BIN, ROOT, Server
 
 SIZES, CONNECTIONS, DEPTHS = (16, 512, 16384, 1 << 20), (1, 100, 1000, 10000), (1, 16)
@@ -60,15 +61,20 @@ def peers():
     return found
 
 
+def tells_counts(ringway):
+    """An older binary ends when it is asked."""
+    return "SIGUSR1" in subprocess.run([ringway, "echo", "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 def echo(ringway, mode, rounds, seconds):
     chosen, left_out = cells(mode)
     for size, connections, depth, why in left_out:
         put("left_out", "", {}, bytes=size, connections=connections, depth=depth, why=why)
-    servers = [Server("raw_echo", load=["--raw"]), Server("raw_epoll", load=["--raw"]),
-               Server("echo_core", "--connections", SLOTS),
-               Server("ringway", binary=[ringway, "echo"], load=["--path", "/"])]
+    servers = [Server("raw_echo", load=["--raw"], counts=True), Server("raw_epoll", load=["--raw"], counts=True),
+               Server("echo_core", "--connections", SLOTS, counts=True),
+               Server("ringway", binary=[ringway, "echo"], load=["--path", "/"], counts=tells_counts(ringway))]
     if mode != "smoke":
-        servers.append(Server("echo_core", "--connections", SLOTS, "--io", "epoll"))
+        servers.append(Server("echo_core", "--connections", SLOTS, "--io", "epoll", counts=True))
         servers[-1].name = "echo_core_epoll"
     if mode == "full":
         servers += peers()
@@ -121,6 +127,25 @@ def opening_and_holding(ringway, mode):
             server.stop()
 
 
+def counts():
+    """Where the clients are as many in every cell; more of them only fill the turns."""
+    subjects = {"raw_echo": "raw_echo_lockstep", "raw_epoll": "raw_epoll_lockstep", "echo_core": "lockstep"}
+    for size, depth, connections, rounds in ((16, 1, 100, 100), (16, 16, 100, 50), (512, 1, 100, 100), (512, 16, 100, 50),
+                                             (16384, 1, 100, 20), (1 << 20, 1, 4, 10)):
+        options = ["--connections", str(connections), "--depth", str(depth), "--size", str(size)]
+        found = {server: lockstep_counts(driver, *options, "--rounds", str(rounds)) for server, driver in subjects.items()}
+        # BENCH_BINARY may measure another tree's server, beside which this one's loop need not be built. Its messages
+        # are shorter than 1 MiB.
+        if os.path.exists(LOOP) and size < 1 << 20:
+            found["ringway"] = loop_counts(rounds, *options)
+        for server, (instructions, allocations, syscalls) in found.items():
+            put("counts", server, {}, bytes=size, connections=connections, depth=depth, instructions=instructions,
+                allocations=allocations, syscalls=syscalls)
+    instructions, allocations, syscalls = lockstep_counts("lockstep", "--connections", "1000", "--fan-out", "--rounds", "20")
+    put("counts", "fanout", {}, bytes=16, connections=1000, depth=1, instructions=instructions, allocations=allocations,
+        syscalls=syscalls)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Measures the core beside the raw limits.")
     parser.add_argument("--ringway", required=True)
@@ -134,9 +159,7 @@ def main():
     fanout(mode, rounds, seconds)
     opening_and_holding(ringway, mode)
     if mode != "smoke":
-        # BENCH_BINARY may measure another tree's server, beside which this one's loop need not be built.
-        loop = loop_figures() if os.path.exists(LOOP) else {}
-        put("counts", "echo_core", {"figures": {**core_figures(), **loop}})
+        counts()
     return 1 if failed else 0
 
 

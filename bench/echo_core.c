@@ -1,6 +1,6 @@
 // An echo server on the C core alone: what a message costs before any Swift. Uses gw_gateway.h and nothing
 // else. Prints its port and serves until SIGINT or SIGTERM, or until it has echoed so many messages, then prints
-// the core's counters.
+// the core's counters; on SIGUSR1 it prints them at once.
 //
 //   echo_core [--port N] [--connections N] [--messages N] [--io io_uring|epoll] [--tls-cert FILE --tls-key FILE]
 //             [--broadcast] [--message-bytes N] [--fragments N]
@@ -17,12 +17,18 @@
 #include "gw_gateway.h"
 #include "options.h"
 
-static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t stopping, asked;
 static struct gw_reactor *serving;
 
 static void stop(int signal) {
     (void)signal;
     stopping = 1;
+    gw_reactor_wake(serving);
+}
+
+static void ask(int signal) {
+    (void)signal;
+    asked = 1;
     gw_reactor_wake(serving);
 }
 
@@ -60,6 +66,17 @@ static void broadcast(struct gw_reactor *reactor, const struct gw_event *event) 
     gw_frame_release(reactor, frame);
 }
 
+static void report(const struct gw_reactor *reactor) {
+    struct gw_stats stats;
+    gw_reactor_stats(reactor, &stats);
+    printf("messages %llu turns %llu syscalls %llu accepted %llu core_bytes %llu pool_bytes %llu starved %llu\n",
+           (unsigned long long)stats.messages_in, (unsigned long long)stats.turns,
+           (unsigned long long)stats.syscalls, (unsigned long long)stats.accepted,
+           (unsigned long long)stats.core_bytes, (unsigned long long)stats.pool_bytes,
+           (unsigned long long)stats.receive_starved);
+    fflush(stdout);
+}
+
 static int serve(struct gw_reactor *reactor, uint64_t messages_max, int broadcasting) {
     uint64_t messages = 0;
     while (!stopping && messages < messages_max) {
@@ -76,18 +93,12 @@ static int serve(struct gw_reactor *reactor, uint64_t messages_max, int broadcas
                 note(&events[i]);
             }
         }
+        if (asked) {
+            asked = 0;
+            report(reactor);
+        }
     }
     return 0;
-}
-
-static void report(const struct gw_reactor *reactor) {
-    struct gw_stats stats;
-    gw_reactor_stats(reactor, &stats);
-    printf("messages %llu turns %llu syscalls %llu accepted %llu core_bytes %llu pool_bytes %llu starved %llu\n",
-           (unsigned long long)stats.messages_in, (unsigned long long)stats.turns,
-           (unsigned long long)stats.syscalls, (unsigned long long)stats.accepted,
-           (unsigned long long)stats.core_bytes, (unsigned long long)stats.pool_bytes,
-           (unsigned long long)stats.receive_starved);
 }
 
 static int fail(const char *what, int error) {
@@ -138,6 +149,7 @@ int main(int argc, char **argv) {
     serving = reactor;
     sigaction(SIGINT, &(struct sigaction){ .sa_handler = stop }, NULL);
     sigaction(SIGTERM, &(struct sigaction){ .sa_handler = stop }, NULL);
+    sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = ask }, NULL);
     printf("listening on 127.0.0.1:%d\n", bound);
     fflush(stdout);
     const int served = serve(reactor, messages_max, broadcasting);

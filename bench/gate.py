@@ -91,6 +91,31 @@ def codec_figures(binary="codec"):
     return figures
 
 
+def lockstep_counts(driver, *options):
+    """Instructions, allocations and system calls a message of a C server in lock step with its clients."""
+    command = [os.path.join(BIN, driver), *options]
+    instructions, allocations = counted("lockstep_measured", *command)
+    text = output(*command)
+    return instructions, allocations, int(re.search(r"syscalls (\d+)", text)[1]) / messages_of(text)
+
+
+def loop_counts(rounds, *options):
+    """The same of the core under the Swift loop. What comes before and after the rounds is in two runs alike."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Swift writes DWARF 5, which valgrind can't read.
+        binary = os.path.join(folder, "lockstep-swift")
+        output("objcopy", "--strip-debug", LOOP, binary)
+        command = [binary, *options, "--rounds"]
+        few, many = (profiled(["*8measured*", "lockstep_clients_*"], *command, str(rounds * times)) for times in (1, 2))
+        messages = many[2] - few[2]
+        text = output(*command, str(rounds))
+        return ((many[0] - few[0]) / messages, (many[1] - few[1]) / messages,
+                int(re.search(r"syscalls (\d+)", text)[1]) / messages_of(text))
+
+
+COUNTS = ("user instructions a message", "heap allocations a message", "system calls a message")
+
+
 def core_figures():
     figures = {}
     cases = [(f"core {size} B, {depth} in flight",
@@ -99,31 +124,16 @@ def core_figures():
                                                       (65536, 1, 20, 20), (1 << 20, 1, 4, 10))]
     cases.append(("core 16 B, fan-out to 1,000", ["--connections", "1000", "--fan-out", "--rounds", "20"]))
     for name, options in cases:
-        command = [os.path.join(BIN, "lockstep"), *options]
-        instructions, allocations = counted("lockstep_measured", *command)
-        figures[f"{name}: user instructions a message"] = instructions
-        figures[f"{name}: heap allocations a message"] = allocations
-        text = output(*command)
-        figures[f"{name}: system calls a message"] = int(re.search(r"syscalls (\d+)", text)[1]) / messages_of(text)
+        figures.update((f"{name}: {count}", value) for count, value in zip(COUNTS, lockstep_counts("lockstep", *options)))
     return figures
 
 
 def loop_figures():
-    """The core under the Swift loop of `ringway echo`. What comes before and after the rounds is in two runs alike."""
+    """The core under the Swift loop of `ringway echo`."""
     figures = {}
-    with tempfile.TemporaryDirectory() as folder:
-        # Swift writes DWARF 5, which valgrind can't read.
-        binary = os.path.join(folder, "lockstep-swift")
-        output("objcopy", "--strip-debug", LOOP, binary)
-        for size, depth, rounds in ((16, 1, 100), (16, 16, 50), (16384, 1, 20)):
-            name = f"loop {size} B, {depth} in flight"
-            command = [binary, "--depth", str(depth), "--size", str(size), "--rounds"]
-            few, many = (profiled(["*8measured*", "lockstep_clients_*"], *command, str(rounds * times)) for times in (1, 2))
-            messages = many[2] - few[2]
-            figures[f"{name}: user instructions a message"] = (many[0] - few[0]) / messages
-            figures[f"{name}: heap allocations a message"] = (many[1] - few[1]) / messages
-            text = output(*command, str(rounds))
-            figures[f"{name}: system calls a message"] = int(re.search(r"syscalls (\d+)", text)[1]) / messages_of(text)
+    for size, depth, rounds in ((16, 1, 100), (16, 16, 50), (16384, 1, 20)):
+        counts = loop_counts(rounds, "--depth", str(depth), "--size", str(size))
+        figures.update((f"loop {size} B, {depth} in flight: {count}", value) for count, value in zip(COUNTS, counts))
     return figures
 
 

@@ -1,13 +1,18 @@
-# Prints the tables of one results file of run.sh, as Markdown that reads in a terminal too: report.py FILE. It judges
-# nothing.
+# Prints the tables of one results file of run.sh, as Markdown that reads in a terminal too: report.py FILE. Beside a figure
+# stands its target (targets.py) and whether it was met; all of them stand at the head.
+import contextlib
+import io
 import json
 import statistics
 import sys
+
+import targets
 
 NAMES = {"raw_echo": "raw io_uring TCP", "raw_epoll": "raw epoll TCP", "echo_core": "the C core alone",
          "echo_core_epoll": "the C core on epoll", "echo_core_tls": "the C core with TLS", "ringway": "ringway echo",
          "lws_echo": "libwebsockets", "beast_echo": "Boost.Beast", "picows": "picows"}
 RAW = ("raw_echo", "raw_epoll")
+verdicts = targets.Verdicts()
 
 
 def spread(values, form):
@@ -55,15 +60,40 @@ def errors(lines):
                   f"{line.get('depth', '')} in flight: {line['error']}")
 
 
+def cell_name(cell):
+    return f"{size_name(cell[0])}, {cell[1]:,} connections, {cell[2]} in flight"
+
+
 def echo(lines):
-    rows = [[size_name(cell[0]), f"{cell[1]:,}", str(cell[2]), NAMES[server], f"{median_of(own, 'server_cpu_us'):,.2f}",
-             spread(found, "{:.2f}"), f"{median_of(own, 'messages_per_s'):,.0f}",
-             *(f"{median_of(own, key):,.0f}" for key in ("p50_us", "p99_us", "p999_us"))]
-            for cell, server, found, own in ratios(lines)]
+    rows = []
+    for cell, server, found, own in ratios(lines):
+        bound = targets.cpu_ratio(server, *cell[:2])
+        verdict = verdicts.at_most(f"CPU to the better raw echo, {cell_name(cell)}", statistics.median(found), bound)
+        rows.append([size_name(cell[0]), f"{cell[1]:,}", str(cell[2]), NAMES[server],
+                     f"{median_of(own, 'server_cpu_us'):,.2f}", spread(found, "{:.2f}"), verdict,
+                     f"{median_of(own, 'messages_per_s'):,.0f}",
+                     *(f"{median_of(own, key):,.0f}" for key in ("p50_us", "p99_us", "p999_us")),
+                     f"{median_of(own, 'syscalls'):.3f}" if all("syscalls" in line for line in own) else "-"])
     table("Echo: server CPU a message, and its ratio to the better raw echo of the round (minimum / median / maximum)",
-          ["size", "connections", "in flight", "server", "CPU us", "ratio", "messages/s", "p50 us", "p99 us", "p99.9 us"],
-          rows)
+          ["size", "connections", "in flight", "server", "CPU us", "ratio", "target", "messages/s", "p50 us", "p99 us",
+           "p99.9 us", "system calls"], rows)
     errors(lines)
+    epoll(lines)
+
+
+def epoll(lines):
+    """The two backends beside each other: the throughput of one as a ratio to the other's in the same round."""
+    pair = [line for line in lines if line["server"] in ("echo_core", "echo_core_epoll")]
+    rows = []
+    for cell, server, found, own in ratios(pair, "messages_per_s", ("echo_core",)):
+        if server == "echo_core_epoll":
+            verdict = verdicts.at_least(f"epoll's messages/s to io_uring's, {cell_name(cell)}", statistics.median(found),
+                                        targets.EPOLL_SHARE)
+            rows.append([size_name(cell[0]), f"{cell[1]:,}", str(cell[2]), f"{median_of(own, 'messages_per_s'):,.0f}",
+                         spread(found, "{:.2f}"), verdict])
+    if rows:
+        table("The C core on epoll: messages/s, and their ratio to io_uring's in the same round (minimum / median / maximum)",
+              ["size", "connections", "in flight", "messages/s", "ratio", "target"], rows)
 
 
 def left_out(lines):
@@ -81,11 +111,15 @@ def open_loop(lines):
 
 
 def fanout(lines):
-    rows = [[f"{cell[1]:,}", str(cell[2]), NAMES[server] if server != "raw_epoll" else "a loop of send(2)",
-             f"{median_of(own, 'server_cpu_us'):.3f}", spread(found, "{:.2f}"),
-             f"{median_of(own, 'messages_per_s'):,.0f}"] for cell, server, found, own in ratios(lines)]
+    rows = []
+    for cell, server, found, own in ratios(lines):
+        bound = targets.FAN_OUT if server != "raw_epoll" else None
+        verdict = verdicts.at_most(f"CPU a delivery to a loop of send(2), {cell_name(cell)}", statistics.median(found), bound)
+        rows.append([f"{cell[1]:,}", str(cell[2]), NAMES[server] if server != "raw_epoll" else "a loop of send(2)",
+                     f"{median_of(own, 'server_cpu_us'):.3f}", spread(found, "{:.2f}"), verdict,
+                     f"{median_of(own, 'messages_per_s'):,.0f}"])
     table("Fan-out of one 16 B message: server CPU a delivery, and its ratio to a loop of send(2)",
-          ["sockets", "in flight", "server", "CPU us", "ratio", "deliveries/s"], rows)
+          ["sockets", "in flight", "server", "CPU us", "ratio", "target", "deliveries/s"], rows)
     errors(lines)
 
 
@@ -99,16 +133,32 @@ def storm(lines):
 
 
 def idle(lines):
-    table("Idle connections: what the resident set grew by",
-          ["server", "connections", "refused", "bytes each"],
-          [[NAMES[line["server"]], f"{line['opened']:,}", str(line["refused"]), f"{line['bytes_per_connection']:,.0f}"]
-           for line in lines if "opened" in line])
+    rows = []
+    for line in lines:
+        if "opened" in line:
+            verdict = verdicts.at_most(f"bytes an idle connection, {NAMES[line['server']]}", line["bytes_per_connection"],
+                                       targets.idle_bytes(line["server"], line["opened"]), "{:,.0f}")
+            rows.append([NAMES[line["server"]], f"{line['opened']:,}", str(line["refused"]),
+                         f"{line['bytes_per_connection']:,.0f}", verdict])
+    table("Idle connections: what the resident set grew by", ["server", "connections", "refused", "bytes each", "target"],
+          rows)
     errors(lines)
 
 
 def counts(lines):
-    table("Counted by callgrind in lock step: the C core alone, and under the Swift loop", ["figure", "a message"],
-          [[name, f"{value:,.3f}"] for line in lines for name, value in line["figures"].items()])
+    rows = []
+    for line in lines:
+        server, size, depth = line["server"], line["bytes"], line["depth"]
+        name = "a fan-out of the C core" if server == "fanout" else NAMES[server]
+        what = f"{name}, {size_name(size)}, {depth} in flight"
+        verdict = verdicts.at_most(f"user instructions a message, {what}", line["instructions"],
+                                   targets.instructions(server, size, depth), "{:,.0f}")
+        rows.append([size_name(size), f"{line['connections']:,}", str(depth), name, f"{line['instructions']:,.0f}", verdict,
+                     f"{line['allocations']:.4g}", f"{line['syscalls']:.3f}"])
+    ours = [line["allocations"] for line in lines if targets.is_ours(line["server"])]
+    verdicts.at_most("heap allocations a message, the most of any size", max(ours), targets.ALLOCATIONS, "{:.4g}")
+    table("Counted in lock step, by callgrind: a message's user instructions, heap allocations and system calls",
+          ["size", "connections", "in flight", "server", "instructions", "target", "allocations", "system calls"], rows)
 
 
 def connections(lines):
@@ -166,14 +216,22 @@ def main():
         lines = [json.loads(line) for line in file]
     for line in lines:
         if line["scenario"] == "machine":
+            verdicts.on = not line["smoke"]
             print(f"{line['cpu']}, {line['cores']} cores, Linux {line['kernel']}; commit {line['commit']}, {line['at']}"
                   + ("; a smoke run: its figures mean nothing" if line["smoke"] else ""))
     scenarios = {"echo": echo, "left_out": left_out, "open": open_loop, "fanout": fanout, "storm": storm, "idle": idle,
                  "counts": counts, "connections": connections, "messages": messages, "services": services}
-    for name, scenario in scenarios.items():
-        chosen = [line for line in lines if line["scenario"] == name]
-        if chosen:
-            scenario(chosen)
+    tables = io.StringIO()
+    with contextlib.redirect_stdout(tables):
+        for name, scenario in scenarios.items():
+            chosen = [line for line in lines if line["scenario"] == name]
+            if chosen:
+                scenario(chosen)
+    if verdicts.rows:
+        missed = sum(row[-1] != "met" for row in verdicts.rows)
+        table(f"Targets: {len(verdicts.rows) - missed} met, {missed} missed", ["figure", "target", "measured", ""],
+              verdicts.rows)
+    print(tables.getvalue(), end="")
     print(f"\n{sys.argv[1]}")
 
 

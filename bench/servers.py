@@ -2,10 +2,12 @@
 # loaded by bench/load, stopped. Nothing is measured here.
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -21,12 +23,14 @@ def free_port():
 
 
 class Server:
-    """A running server; `load` options say how to speak to it. Stopping it returns what it printed."""
+    """A running server; `load` options say how to speak to it. Stopping it returns what it printed. With `counts` it tells
+    its system calls when it is asked by SIGUSR1."""
 
-    def __init__(self, name, *options, load=(), binary=None):
-        self.name, self.port, self.options = name, str(free_port()), list(load)
+    def __init__(self, name, *options, load=(), binary=None, counts=False):
+        self.name, self.port, self.options, self.counts = name, str(free_port()), list(load), counts
+        self.printed = tempfile.TemporaryFile("w+", encoding="utf-8")
         self.process = subprocess.Popen([*ON_SERVER_CORE, *(binary or [os.path.join(BIN, name)]), "--port", self.port,
-                                         *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                         *options], cwd=ROOT, stdout=self.printed, stderr=subprocess.STDOUT)
         for _ in range(300):
             try:
                 socket.create_connection(("127.0.0.1", int(self.port)), timeout=5).close()
@@ -36,22 +40,46 @@ class Server:
                     break
                 time.sleep(0.1)
         self.process.kill()
-        sys.exit(f"bench: {name} does not listen: {self.process.communicate()[0]}")
+        self.process.wait()
+        sys.exit(f"bench: {name} does not listen: {self.text()}")
+
+    def text(self):
+        """What it has printed so far. Read without moving the place in the file at which it writes."""
+        descriptor = self.printed.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.communicate(timeout=60)[0]
+            self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.communicate()[0]
+            self.process.wait()
+        return self.text()
+
+    def system_calls(self):
+        """What it said so far when it was asked."""
+        return [int(count) for count in re.findall(r"\bsyscalls (\d+)", self.text())]
 
     def load(self, *options):
-        """The generator's first line; with an `error` in it when it failed."""
+        """The generator's first line; with an `error` in it when it failed. With `counts` and a loop that exchanges
+        messages also `syscalls`, those of one message while messages were counted."""
+        marks = self.counts and not {"storm", "hold"} & set(options)
+        said = len(self.system_calls())
+        if marks:
+            options = (*options, "--mark")
         done = subprocess.run([*ON_LOAD_CORE, os.path.join(BIN, "load"), "--port", self.port, "--server-pid",
                                str(self.process.pid), *self.options, *options], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=400, check=False)
         line = json.loads(done.stdout.splitlines()[0]) if done.stdout else {}
         if done.returncode != 0:
             line["error"] = done.stderr.strip() or "the generator failed"
+        elif marks and line["messages"] > 0:
+            for _ in range(300):
+                if len(calls := self.system_calls()[said:]) >= 2:
+                    line["syscalls"] = (calls[1] - calls[0]) / line["messages"]
+                    break
+                time.sleep(0.01)
+            else:
+                line["error"] = "the server does not tell its system calls"
         return line

@@ -37,6 +37,15 @@ public struct ReactorGroup: Sendable {
     /// What carries the sockets, of all of them alike.
     public var carrier: Carrier { reactors[0].carrier }
 
+    /// One a reactor.
+    public var statistics: [ReactorStatistics] {
+        get async {
+            var all: [ReactorStatistics] = []
+            for reactor in reactors { all.append(await Task(executorPreference: reactor) { reactor.statistics }.value) }
+            return all
+        }
+    }
+
     /// For every reactor, or for none where the files are no pair.
     public func reloadCertificate(_ files: CertificateFiles) async throws(GatewayError) {
         for reactor in reactors { try await reactor.reloadCertificate(files) }

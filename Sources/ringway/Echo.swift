@@ -1,11 +1,12 @@
 // `ringway echo`: a WebSocket echo server on the same reactor and batch loop that messages take. For conformance
-// and speed.
+// and speed: it tells its counts to who asks.
 import ArgumentParser
 import Reactor
 
 struct Echo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Echo every WebSocket message, through the same core and loop that messages take.")
+        abstract: "Echo every WebSocket message, through the same core and loop that messages take.",
+        discussion: "SIGUSR1 prints how many messages, turns and system calls there were.")
 
     @Option(help: "The port to listen on; 0 picks a free one.")
     var port: UInt16 = 7400
@@ -67,12 +68,22 @@ struct Echo: AsyncParsableCommand {
             }
             OutputStream.flush()
         }
+        let questions = Signals.each(.user1) {
+            let counts = await reactors.statistics
+            print("messages \(counts.sum(\.messagesIn)) turns \(counts.sum(\.turns)) syscalls \(counts.sum(\.systemCalls))")
+            OutputStream.flush()
+        }
         print("ringway echo: \(certificate == nil ? "ws" : "wss")://\(address):\(reactors.port)/")
         OutputStream.flush()
         await Signals.firstOf(.terminate, .interrupt)
         renewals.cancel()
+        questions.cancel()
         await reactors.stop()
     }
+}
+
+extension [ReactorStatistics] {
+    fileprivate func sum(_ count: (ReactorStatistics) -> UInt64) -> UInt64 { reduce(0) { $0 + count($1) } }
 }
 
 extension Backend: ExpressibleByArgument {}

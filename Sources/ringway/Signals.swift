@@ -8,6 +8,7 @@ import Glibc
 enum Signals: Int32 {
     case hangUp = 1
     case interrupt = 2
+    case user1 = 10
     case terminate = 15
 
     /// Calls the body each time it arrives, one call at a time, until the returned task is cancelled.

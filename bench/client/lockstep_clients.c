@@ -35,6 +35,17 @@ static size_t receive(int socket, void *data, size_t room) {
     return count < 0 ? 0 : (size_t)count;
 }
 
+// Writes the header of a server's frame of this size. Returns its length.
+static size_t answer_header(uint8_t *out, size_t size) {
+    size_t header = 2;
+    out[0] = 0x80 | WS_TEXT;
+    out[1] = size < 126 ? (uint8_t)size : size <= UINT16_MAX ? 126 : 127;
+    for (size_t left = size < 126 ? 0 : size <= UINT16_MAX ? 2 : 8; left > 0; left--) {
+        out[header++] = (uint8_t)((uint64_t)size >> (8 * (left - 1)));
+    }
+    return header;
+}
+
 // A round's bytes, to the server and back.
 static void prepare(struct lockstep_clients *c) {
     const size_t size = c->plan.size;
@@ -50,16 +61,17 @@ static void prepare(struct lockstep_clients *c) {
         for (size_t i = 0; i < size; i++) {
             payload[i] = (uint8_t)('a' + (i + message) % 26);
         }
-        c->request_bytes += ws_frame(c->request + c->request_bytes, WS_TEXT, payload, size);
-        uint8_t *out = c->expected + c->expected_bytes;
-        size_t header = 2;
-        out[0] = 0x80 | WS_TEXT;
-        out[1] = size < 126 ? (uint8_t)size : size <= UINT16_MAX ? 126 : 127;
-        for (size_t left = size < 126 ? 0 : size <= UINT16_MAX ? 2 : 8; left > 0; left--) {
-            out[header++] = (uint8_t)((uint64_t)size >> (8 * (left - 1)));
+        uint8_t *request = c->request + c->request_bytes, *expected = c->expected + c->expected_bytes;
+        const size_t frame = ws_frame(request, WS_TEXT, payload, size);
+        c->request_bytes += frame;
+        if (c->plan.raw) {
+            memcpy(expected, request, frame);
+            c->expected_bytes += frame;
+        } else {
+            const size_t header = answer_header(expected, size);
+            memcpy(expected + header, payload, size);
+            c->expected_bytes += header + size;
         }
-        memcpy(out + header, payload, size);
-        c->expected_bytes += header + size;
     }
     free(payload);
 }
@@ -103,6 +115,9 @@ int lockstep_clients_open(struct lockstep_clients *c, uint16_t port) {
         *socket = tcp_connect(port, c->opened);
         if (*socket < 0) {
             die("connect: %s", strerror(-*socket));
+        }
+        if (c->plan.raw) {
+            return ++c->opened == c->plan.connections;
         }
         send_whole(*socket, request, ws_request(request, sizeof request, port, "/ws", NULL));
         return 0;

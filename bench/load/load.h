@@ -16,7 +16,7 @@ struct settings {
     double seconds;
     uint64_t messages;    // ends a closed loop early; 0: never
     const char *path, *loop;
-    int raw, tls;
+    int raw, tls, mark;
     pid_t server;
 };
 extern struct settings settings;

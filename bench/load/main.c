@@ -2,7 +2,7 @@
 // byte. Prints lines of JSON. Exit status: 0 when every connection opened and every answer was right.
 //
 //   load --port N [--loop closed|open|fanout|storm|hold] [--connections C] [--depth D] [--size S] [--seconds T]
-//        [--messages M] [--rate R] [--concurrency K] [--raw] [--tls] [--path /ws] [--server-pid P]
+//        [--messages M] [--rate R] [--concurrency K] [--raw] [--tls] [--path /ws] [--server-pid P] [--mark]
 //
 // closed  each connection keeps D messages of S bytes in flight; --messages ends it after M messages
 // open    R messages a second over all connections, whatever the answers do; a latency counts from when a message
@@ -12,6 +12,7 @@
 // hold    opens C connections and keeps them until standard input ends
 //
 // --raw speaks bare TCP with as many bytes a message as a masked frame has.
+// --mark sends the server SIGUSR1 when what is counted begins and when it ends, so that it says its own counts of it.
 #include <string.h>
 
 #include "client.h"
@@ -38,6 +39,7 @@ int main(int argc, char **argv) {
         { "--raw", OPTION_FLAG, &settings.raw },
         { "--tls", OPTION_FLAG, &settings.tls },
         { "--server-pid", OPTION_PID, &settings.server },
+        { "--mark", OPTION_FLAG, &settings.mark },
     };
     options_parse(argc, argv, specs, sizeof specs / sizeof *specs);
     if (settings.port == 0 || settings.connections == 0 || settings.depth == 0 || settings.size == 0

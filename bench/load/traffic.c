@@ -4,6 +4,7 @@
 // the kernel sends the other, so that everything a turn has to say is one send.
 //   answered <= sent; closed and fan-out: sent <= answered + depth
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -321,6 +322,13 @@ static void set_up(void) {
     ring_create(settings.connections);
 }
 
+static struct usage mark(void) {
+    if (settings.mark && settings.server > 0) {
+        kill(settings.server, SIGUSR1);
+    }
+    return process_usage(settings.server);
+}
+
 int traffic_run(void) {
     set_up();
     start();
@@ -330,11 +338,11 @@ int traffic_run(void) {
         memset(&latencies, 0, sizeof latencies);
         answers = 0;
     }
-    const struct usage before = process_usage(settings.server);
+    const struct usage before = mark();
     const uint64_t began = clock_ns();
     turn_until(began + length_ns, settings.messages);
     const double took = (double)(clock_ns() - began) / 1e9;
-    const struct usage after = process_usage(settings.server);
+    const struct usage after = mark();
     const uint64_t counted = answers;
     printf("{\"loop\":\"%s\",\"raw\":%d,\"tls\":%d,\"connections\":%u,\"depth\":%u,\"bytes\":%zu,\"rate\":%u,"
            "\"seconds\":%.3f,\"messages\":%llu,\"messages_per_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f,"

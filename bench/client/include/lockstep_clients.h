@@ -18,6 +18,7 @@ struct lockstep_plan {
     size_t size;                  // bytes a message
     unsigned connections, depth;  // messages a sender and round, 1 at least both
     int fan_out;                  // 0: all send and get their own back. 1: the first sends, and all get it
+    int raw;                      // 1: bare TCP; a message has the bytes of its masked frame, and they come back
 };
 
 struct lockstep_clients;

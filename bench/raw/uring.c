@@ -1,23 +1,16 @@
-// A TCP echo on io_uring with nothing above it: the floor that the gateway's cost per message is compared with.
-// It uses what the gateway's backend uses (multishot accept and receive, a ring of provided buffers, one submit
-// a turn), knows no frames, and sends a received buffer back from where the kernel put it. One thread.
-//
-//   raw_echo [--port N]
+// The raw echo on io_uring. It uses what the gateway's backend uses (multishot accept and receive, a ring of provided
+// buffers, one submit a turn), knows no frames, and sends a received buffer back from where the kernel put it.
 #include <errno.h>
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "raw.h"
+
 enum {
-    SOCKETS_MAX = 20000,
-    BUFFERS = 512,            // a power of two; as many and as large as the gateway's by default
-    BUFFER_BYTES = 16384 + 64,
+    BUFFERS = 512,            // a power of two; as many as the gateway's by default
     SUBMISSIONS = 1024,
     COMPLETIONS = 8192,
     GROUP = 0,
@@ -41,19 +34,8 @@ struct echo_buffer {
 static struct io_uring ring;
 static struct io_uring_buf_ring *provided;
 static uint8_t *memory;
-static struct echo_socket sockets[SOCKETS_MAX];
+static struct echo_socket sockets[RAW_SOCKETS_MAX];
 static struct echo_buffer buffers[BUFFERS];
-static volatile sig_atomic_t stopping;
-
-static void stop(int signal) {
-    (void)signal;
-    stopping = 1;
-}
-
-static int fail(const char *what, int error) {
-    fprintf(stderr, "raw_echo: %s: %s\n", what, strerror(-error));
-    return 1;
-}
 
 static uint64_t request_name(enum request request, int socket) {
     return (uint64_t)request << 32 | (uint32_t)socket;
@@ -62,6 +44,7 @@ static uint64_t request_name(enum request request, int socket) {
 static struct io_uring_sqe *take(void) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
     while (sqe == NULL) {
+        raw_syscalls++;
         io_uring_submit(&ring);
         sqe = io_uring_get_sqe(&ring);
     }
@@ -69,7 +52,7 @@ static struct io_uring_sqe *take(void) {
 }
 
 static void provide(int buffer) {
-    io_uring_buf_ring_add(provided, memory + (size_t)buffer * BUFFER_BYTES, BUFFER_BYTES, (unsigned short)buffer,
+    io_uring_buf_ring_add(provided, memory + (size_t)buffer * RAW_BUFFER_BYTES, RAW_BUFFER_BYTES, (unsigned short)buffer,
                           io_uring_buf_ring_mask(BUFFERS), 0);
     io_uring_buf_ring_advance(provided, 1);
 }
@@ -92,7 +75,7 @@ static void receive_arm(int socket) {
 static void send_first(int socket) {
     const int buffer = sockets[socket].first;
     struct io_uring_sqe *sqe = take();
-    io_uring_prep_send(sqe, socket, memory + (size_t)buffer * BUFFER_BYTES, (size_t)buffers[buffer].bytes,
+    io_uring_prep_send(sqe, socket, memory + (size_t)buffer * RAW_BUFFER_BYTES, (size_t)buffers[buffer].bytes,
                        MSG_WAITALL | MSG_NOSIGNAL);
     sqe->user_data = request_name(SEND, socket);
 }
@@ -108,7 +91,8 @@ static void close_when_quiet(int socket) {
 }
 
 static void accepted(const struct io_uring_cqe *cqe, int listener) {
-    if (cqe->res >= 0 && cqe->res < SOCKETS_MAX) {
+    if (cqe->res >= 0 && cqe->res < RAW_SOCKETS_MAX) {
+        raw_syscalls++;
         setsockopt(cqe->res, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
         sockets[cqe->res] = (struct echo_socket){ .first = NONE, .last = NONE };
         receive_arm(cqe->res);
@@ -148,6 +132,7 @@ static void sent(const struct io_uring_cqe *cqe, int socket) {
     if (cqe->res != buffers[buffer].bytes && !s->ended) {
         // The rest would be out of step. The receive ends with the shutdown, and the close follows it.
         s->ended = 1;
+        raw_syscalls++;
         shutdown(socket, SHUT_RDWR);
     }
     if (s->first != NONE) {
@@ -156,7 +141,10 @@ static void sent(const struct io_uring_cqe *cqe, int socket) {
     close_when_quiet(socket);
 }
 
-static int set_up(void) {
+int raw_open(int listener) {
+    if (raw_broadcasts) {
+        return -EINVAL;
+    }
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG
                  | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
@@ -167,7 +155,7 @@ static int set_up(void) {
         return error;
     }
     const size_t entries = BUFFERS * sizeof(struct io_uring_buf);
-    uint8_t *mapped = mmap(NULL, entries + (size_t)BUFFERS * BUFFER_BYTES, PROT_READ | PROT_WRITE,
+    uint8_t *mapped = mmap(NULL, entries + (size_t)BUFFERS * RAW_BUFFER_BYTES, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) {
         return -errno;
@@ -185,30 +173,21 @@ static int set_up(void) {
     for (int i = 0; i < BUFFERS; i++) {
         provide(i);
     }
+    accept_arm(listener);
     return 0;
 }
 
-static int listen_on(uint16_t port) {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) != 0
-        || bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 4096) != 0
-        || getsockname(listener, (struct sockaddr *)&address, &length) != 0) {
-        return -errno;
-    }
-    printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
-    fflush(stdout);
-    return listener;
+static int enter(int may_wait) {
+    struct io_uring_cqe *cqe;
+    raw_syscalls++;
+    const int entered = may_wait ? io_uring_submit_and_wait_timeout(&ring, &cqe, 1, NULL, NULL)
+                                 : io_uring_submit_and_get_events(&ring);
+    return entered < 0 && entered != -EINTR ? entered : 0;
 }
 
-static int turn(void) {
-    struct io_uring_cqe *cqe;
-    const int waited = io_uring_submit_and_wait_timeout(&ring, &cqe, 1, NULL, NULL);
-    if (waited < 0 && waited != -EINTR) {
-        return waited;
-    }
+int raw_turn(int may_wait) {
+    const int error = enter(may_wait);
+    const struct io_uring_cqe *cqe;
     unsigned head, count = 0;
     io_uring_for_each_cqe(&ring, head, cqe) {
         const int socket = (int)(uint32_t)cqe->user_data;
@@ -221,29 +200,5 @@ static int turn(void) {
         count++;
     }
     io_uring_cq_advance(&ring, count);
-    return 0;
-}
-
-int main(int argc, char **argv) {
-    uint16_t port = 0;
-    if (argc == 3 && strcmp(argv[1], "--port") == 0) {
-        port = (uint16_t)atoi(argv[2]);
-    } else if (argc != 1) {
-        return fail("usage: raw_echo [--port N]", -EINVAL);
-    }
-    sigaction(SIGINT, &(struct sigaction){ .sa_handler = stop }, NULL);
-    sigaction(SIGTERM, &(struct sigaction){ .sa_handler = stop }, NULL);
-    int error = set_up();
-    if (error < 0) {
-        return fail("set up", error);
-    }
-    const int listener = listen_on(port);
-    if (listener < 0) {
-        return fail("listen", listener);
-    }
-    accept_arm(listener);
-    while (!stopping && error == 0) {
-        error = turn();
-    }
-    return error < 0 ? fail("turn", error) : 0;
+    return error;
 }
