@@ -116,6 +116,7 @@ struct gw_tls_socket {
     uint8_t cipher;              // enum gw_tls_cipher
     uint8_t secret_bytes;
     uint8_t useless;             // records, in a row
+    uint8_t update_bytes;        // of a KeyUpdate that has come in part
     struct gw_tls_keys keys[2];  // enum gw_tls_way
 };
 
@@ -147,7 +148,7 @@ struct gw_io_tls {
     struct gw_tls_list lists[GW_TLS_LISTS];
     EVP_CIPHER *ciphers[GW_TLS_CIPHERS];
     struct gw_tls_ready_cipher *ready_ciphers;
-    uint64_t records_max;        // with one key, of TLS 1.3
+    uint64_t records_max;        // with one key
     struct gw_tls_socket *current;
     uint32_t step_records;       // that OpenSSL has encrypted in the present step of current
     const uint8_t *feed;         // what has just arrived for current, behind its in
@@ -182,6 +183,11 @@ int gw_tls_take_over(struct gw_io_tls *t, struct gw_tls_socket *s);
 // The next key of TLS 1.3, RFC 8446 section 7.2. 0: OpenSSL refuses.
 int gw_tls_renew_keys(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_way way);
 void gw_tls_drop_keys(struct gw_io_tls *t, struct gw_tls_socket *s);
+
+// With AES-GCM in TLS 1.2, where no next key comes: the key has protected what it may in that way.
+static inline int gw_tls_key_is_used_up(const struct gw_io_tls *t, const struct gw_tls_socket *s, enum gw_tls_way way) {
+    return !s->is_1_3 && s->cipher != GW_TLS_CHACHA20_POLY1305 && s->keys[way].record >= t->records_max;
+}
 
 static inline uint32_t gw_tls_explicit_bytes(const struct gw_tls_socket *s) {
     return !s->is_1_3 && s->cipher != GW_TLS_CHACHA20_POLY1305 ? GW_TLS_EXPLICIT_BYTES : 0;

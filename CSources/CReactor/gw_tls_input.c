@@ -293,20 +293,26 @@ static enum gw_tls_opened gw_tls_refuse(struct gw_io_tls *t, struct gw_tls_socke
 }
 
 // RFC 8446 section 4.6.3. No other message is expected behind the handshake: certificates are not asked for, and
-// renegotiation is refused.
+// renegotiation is refused. It may come in several records, none of them empty, with no other between them, and nothing
+// follows it in its last, for that would be under the old key (section 5.1).
 static enum gw_tls_opened gw_tls_hear_handshake(struct gw_io_tls *t, struct gw_tls_socket *s, const uint8_t *message,
                                                 uint32_t length) {
     static const uint8_t key_update[] = { 24, 0, 0, 1 };
-    if (!s->is_1_3 || length != sizeof key_update + 1 || memcmp(message, key_update, sizeof key_update) != 0) {
+    const uint32_t before = s->update_bytes, there = before + length;
+    const uint32_t known = (there < sizeof key_update ? there : (uint32_t)sizeof key_update) - before;
+    if (!s->is_1_3 || length == 0 || there > sizeof key_update + 1
+        || memcmp(message, key_update + before, known) != 0) {
         return gw_tls_refuse(t, s, GW_TLS_UNEXPECTED_MESSAGE);
     }
-    if (message[sizeof key_update] > 1) {
+    s->update_bytes = there <= sizeof key_update ? (uint8_t)there : 0;
+    if (s->update_bytes > 0) {
+        return GW_TLS_OPENED;
+    }
+    const uint8_t request = message[length - 1];
+    if (request > 1) {
         return gw_tls_refuse(t, s, GW_TLS_ILLEGAL_PARAMETER);
     }
-    if (!gw_tls_renew_keys(t, s, GW_TLS_IN)) {
-        return gw_tls_refuse(t, s, GW_TLS_INTERNAL_ERROR);
-    }
-    if (message[sizeof key_update] == 1 && !gw_tls_say_key_update(t, s)) {
+    if (!gw_tls_renew_keys(t, s, GW_TLS_IN) || (request == 1 && !gw_tls_say_key_update(t, s))) {
         return gw_tls_refuse(t, s, GW_TLS_INTERNAL_ERROR);
     }
     return GW_TLS_OPENED;
@@ -334,12 +340,13 @@ static enum gw_tls_opened gw_tls_hear_alert(struct gw_io_tls *t, struct gw_tls_s
 static enum gw_tls_opened gw_tls_hear(struct gw_io_tls *t, struct gw_tls_socket *s, uint8_t type, const uint8_t *plain,
                                       uint32_t *length) {
     const uint32_t bytes = *length;
-    if (type == GW_TLS_DATA && bytes > 0) {
+    const int within_message = s->update_bytes > 0 && type != GW_TLS_HANDSHAKE;
+    if (type == GW_TLS_DATA && bytes > 0 && !within_message) {
         s->useless = 0;
         return GW_TLS_OPENED;
     }
     *length = 0;
-    if (++s->useless > GW_TLS_USELESS_RECORDS_MAX) {
+    if (within_message || ++s->useless > GW_TLS_USELESS_RECORDS_MAX) {
         return gw_tls_refuse(t, s, GW_TLS_UNEXPECTED_MESSAGE);
     }
     switch (type) {
@@ -378,6 +385,10 @@ static enum gw_tls_opened gw_tls_open_next(struct gw_io_tls *t, struct gw_tls_so
     }
     if (gw_tls_opened_bytes(s, body) > room) {
         return GW_TLS_NO_ROOM;
+    }
+    if (gw_tls_key_is_used_up(t, s, GW_TLS_IN)) {
+        gw_tls_end(t, s, -EKEYEXPIRED);
+        return GW_TLS_OVER;
     }
     const enum gw_tls_alert alert = gw_tls_open(t, s, header, &input, body, to, length, &type);
     if (alert != GW_TLS_NO_ALERT) {

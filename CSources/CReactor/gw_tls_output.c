@@ -187,6 +187,9 @@ static int32_t gw_tls_encrypt(struct gw_io_tls *t, struct gw_tls_socket *s, cons
     while (left > 0) {
         const uint32_t length = left < GW_TLS_RECORD_BYTES ? (uint32_t)left : GW_TLS_RECORD_BYTES;
         const uint32_t sealed = gw_tls_sealed_bytes(s, length);
+        if (gw_tls_key_is_used_up(t, s, GW_TLS_OUT)) {
+            return total > 0 ? (int32_t)total : -EKEYEXPIRED;
+        }
         if (s->is_1_3 && s->keys[GW_TLS_OUT].record >= t->records_max && !gw_tls_say_key_update(t, s)) {
             break;
         }

@@ -269,7 +269,7 @@ static void handshake__behind_the_handshake_is_refused(void) {
         { "finished", { 20, 0, 0, 1, 0 }, 5, GW_TLS_UNEXPECTED_MESSAGE, 0 },
         { "new_session_ticket", { 4, 0, 0, 1, 0 }, 5, GW_TLS_UNEXPECTED_MESSAGE, 0 },
         { "empty", { 0 }, 0, GW_TLS_UNEXPECTED_MESSAGE, 0 },
-        { "key_update in half", { 24, 0, 0 }, 3, GW_TLS_UNEXPECTED_MESSAGE, 0 },
+        { "half of another message", { 24, 0, 1 }, 3, GW_TLS_UNEXPECTED_MESSAGE, 0 },
         { "two key_updates", { 24, 0, 0, 1, 0, 24, 0, 0, 1, 0 }, 10, GW_TLS_UNEXPECTED_MESSAGE, 0 },
         { "key_update of a wrong length", { 24, 0, 0, 2, 0, 0 }, 6, GW_TLS_UNEXPECTED_MESSAGE, 0 },
         { "key_update that asks for 2", { 24, 0, 0, 1, 2 }, 5, ILLEGAL_PARAMETER, 1 },
@@ -309,6 +309,51 @@ static void key_update__of_the_peer_is_followed_and_answered_when_asked(void) {
     }
 }
 
+// RFC 8446 section 5.1.
+static void key_update__may_come_in_several_records(void) {
+    static const struct { const char *name; uint8_t lengths[6]; } cases[] = {
+        { "1 4", { 1, 4 } }, { "4 1", { 4, 1 } }, { "2 3", { 2, 3 } }, { "bytes", { 1, 1, 1, 1, 1 } },
+    };
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        struct wire *w = secure(&suites[0]);
+        for (int round = 0; round < 3; round++) {
+            uint8_t type;
+            uint32_t at = 0;
+            for (int piece = 0; cases[n].lengths[piece] > 0; piece++) {
+                CHECK_ROW(cases[n].name, wire_hear(w, &type, content) == WIRE_NONE);
+                wire_say(w, GW_TLS_HANDSHAKE, update_wanted + at, cases[n].lengths[piece]);
+                at += cases[n].lengths[piece];
+            }
+            CHECK_ROW(cases[n].name, wire_hear(w, &type, content) == 5 && memcmp(content, key_update, 5) == 0);
+            wire_renew(w, &w->out);
+            wire_renew(w, &w->in);
+            wire_say(w, GW_TLS_DATA, "x", 1);
+            CHECK_ROW(cases[n].name, !w->ended && w->heard_bytes == (uint32_t)round + 1);
+        }
+        done(w);
+    }
+}
+
+static void key_update__in_several_records_lets_none_between_nor_after(void) {
+    static const struct { const char *name; uint8_t type, bytes[8]; uint32_t length; uint8_t alert; } cases[] = {
+        { "data", GW_TLS_DATA, "x", 1, GW_TLS_UNEXPECTED_MESSAGE },
+        { "no data", GW_TLS_DATA, "", 0, GW_TLS_UNEXPECTED_MESSAGE },
+        { "an alert", GW_TLS_ALERT, { 1, 90 }, 2, GW_TLS_UNEXPECTED_MESSAGE },
+        { "an empty piece", GW_TLS_HANDSHAKE, "", 0, GW_TLS_UNEXPECTED_MESSAGE },
+        { "another length", GW_TLS_HANDSHAKE, { 2, 0 }, 2, GW_TLS_UNEXPECTED_MESSAGE },
+        { "more behind it", GW_TLS_HANDSHAKE, { 1, 0, 24 }, 3, GW_TLS_UNEXPECTED_MESSAGE },
+        { "a wish that is none", GW_TLS_HANDSHAKE, { 1, 2 }, 2, ILLEGAL_PARAMETER },
+    };
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        struct wire *w = secure(&suites[0]);
+        wire_say(w, GW_TLS_HANDSHAKE, key_update, 3);
+        CHECK_ROW(cases[n].name, !w->ended);
+        wire_say(w, cases[n].type, cases[n].bytes, cases[n].length);
+        expect_heard(w, "");
+        expect_refused(w, cases[n].name, cases[n].alert);
+    }
+}
+
 // The old key is worth nothing after the update.
 static void key_update__ends_the_key_before_it(void) {
     struct wire *w = secure(&suites[0]);
@@ -333,33 +378,76 @@ static void key_update__in_a_flood_is_refused(void) {
     expect_refused(w, suites[0].name, GW_TLS_UNEXPECTED_MESSAGE);
 }
 
+// Sends "text" and counts what arrives of it, and our own KeyUpdates, behind which the next key is expected.
+static void send_text(struct wire *w, const char *row, int *messages, int *updates) {
+    const struct iovec piece = { .iov_base = "text", .iov_len = 4 };
+    uint8_t type;
+    int length;
+    gw_io_send(w->layer, 0, &piece, 1);
+    wire_turn(w);
+    while ((length = wire_hear(w, &type, content)) != WIRE_NONE) {
+        if (type == GW_TLS_HANDSHAKE) {
+            CHECK_ROW(row, length == 5 && memcmp(content, key_update, 5) == 0);
+            wire_renew(w, &w->in);
+            ++*updates;
+        } else {
+            CHECK_ROW(row, type == GW_TLS_DATA && length == 4 && memcmp(content, "text", 4) == 0);
+            ++*messages;
+        }
+    }
+}
+
+enum { RECORDS_MAX = 3, MESSAGES = 20 };
+
+static int is_limited(const struct suite *suite) { return !suite->is_1_3 && suite->cipher != GW_TLS_CHACHA20_POLY1305; }
+
 static void key_update__is_ours_to_send_after_a_number_of_records(void) {
-    enum { RECORDS_MAX = 3, MESSAGES = 20 };
     for (size_t i = 0; i < SUITES; i++) {
+        if (is_limited(&suites[i])) {
+            continue;
+        }
         struct wire *w = wire_new(RECORDS_MAX);
         wire_secure(w, suites[i].is_1_3, suites[i].cipher);
-        int messages = 0, updates = 0, length;
+        int messages = 0, updates = 0;
         for (int n = 0; n < MESSAGES; n++) {
-            const struct iovec piece = { .iov_base = "text", .iov_len = 4 };
-            gw_io_send(w->layer, 0, &piece, 1);
-            wire_turn(w);
+            send_text(w, suites[i].name, &messages, &updates);
             CHECK_ROW(suites[i].name, w->send_result == 4);
-            uint8_t type;
-            while ((length = wire_hear(w, &type, content)) != WIRE_NONE) {
-                if (type == GW_TLS_HANDSHAKE) {
-                    CHECK_ROW(suites[i].name, length == 5 && memcmp(content, key_update, 5) == 0);
-                    wire_renew(w, &w->in);
-                    updates++;
-                } else {
-                    CHECK_ROW(suites[i].name, type == GW_TLS_DATA && length == 4 && memcmp(content, "text", 4) == 0);
-                    messages++;
-                }
-            }
             CHECK_ROW(suites[i].name, !suites[i].is_1_3 || w->in.record <= RECORDS_MAX);
         }
         CHECK_ROW(suites[i].name, messages == MESSAGES);
         CHECK_ROW(suites[i].name, updates == (suites[i].is_1_3 ? (MESSAGES - 1) / RECORDS_MAX : 0));
         done(w);
+    }
+}
+
+// TLS 1.2 has no next key but by renegotiation. Finished was each key's first record.
+static void key__of_1_2_that_has_protected_its_number_of_records_ends_the_connection(void) {
+    for (size_t i = 0; i < SUITES; i++) {
+        if (!is_limited(&suites[i])) {
+            continue;
+        }
+        uint8_t type;
+        struct wire *w = wire_new(RECORDS_MAX);
+        wire_secure(w, 0, suites[i].cipher);
+        int messages = 0, updates = 0;
+        for (int n = 1; n < RECORDS_MAX + 3; n++) {
+            send_text(w, suites[i].name, &messages, &updates);
+            CHECK_ROW(suites[i].name, w->send_result == (n < RECORDS_MAX ? 4 : -EKEYEXPIRED));
+        }
+        CHECK_ROW(suites[i].name, messages == RECORDS_MAX - 1 && updates == 0 && !w->ended);
+        wire_close(w);
+        CHECK_ROW(suites[i].name, wire_hear(w, &type, content) == 2 && type == GW_TLS_ALERT && content[1] == 0);
+
+        wire_secure(w, 0, suites[i].cipher);
+        for (int n = 1; n < RECORDS_MAX; n++) {
+            wire_say(w, GW_TLS_DATA, "x", 1);
+            CHECK_ROW(suites[i].name, !w->ended);
+        }
+        wire_say(w, GW_TLS_DATA, "x", 1);
+        CHECK_ROW(suites[i].name, w->ended && w->end_result == -EKEYEXPIRED && w->heard_bytes == RECORDS_MAX - 1);
+        wire_close(w);
+        CHECK_ROW(suites[i].name, wire_hear(w, &type, content) == 2 && type == GW_TLS_ALERT && content[1] == 0);
+        wire_free(w);
     }
 }
 
@@ -543,10 +631,13 @@ int main(void) {
     RUN(end__of_ours_is_the_last_record);
     RUN(handshake__behind_the_handshake_is_refused);
     RUN(key_update__of_the_peer_is_followed_and_answered_when_asked);
+    RUN(key_update__may_come_in_several_records);
+    RUN(key_update__in_several_records_lets_none_between_nor_after);
     RUN(key_update__ends_the_key_before_it);
     RUN(key_update__in_a_flood_is_refused);
     RUN(key_update__is_ours_to_send_after_a_number_of_records);
     RUN(send__is_told_to_its_own_connection);
+    RUN(key__of_1_2_that_has_protected_its_number_of_records_ends_the_connection);
     RUN(keys__are_nowhere_after_the_end);
     return 0;
 }

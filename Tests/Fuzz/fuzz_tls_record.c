@@ -17,6 +17,7 @@ static struct wire *w;
 static struct fuzz_splits splits;
 static uint8_t good[WIRE_BYTES], record[RECORD_ROOM], content[RECORD_ROOM];
 static uint32_t good_bytes;
+static uint32_t update_bytes;   // of a KeyUpdate of the peer's
 static int doubtful, signed_end, shut, said_end;
 
 // What the layer has sent is read at once.
@@ -57,9 +58,14 @@ static void say(uint8_t type, const uint8_t *bytes, uint32_t length, uint32_t ze
     }
     signed_end |= type == GW_TLS_ALERT && length == 2 && bytes[1] == GW_TLS_CLOSE_NOTIFY && counts;
     feed(record, sealed);
-    if (w->is_1_3 && type == GW_TLS_HANDSHAKE && counts && !w->ended) {
-        wire_renew(w, &w->out);
+    if (type == GW_TLS_HANDSHAKE && counts && !w->ended) {
+        EXPECT(w->is_1_3 && length > 0 && update_bytes + length <= 5);
+        update_bytes = (update_bytes + length) % 5;
+        if (update_bytes == 0) {
+            wire_renew(w, &w->out);
+        }
     }
+    EXPECT(update_bytes == 0 || type == GW_TLS_HANDSHAKE || !counts || w->ended);
 }
 
 static void operate(uint8_t which, const uint8_t *bytes, uint32_t length) {
@@ -105,7 +111,8 @@ static void operate(uint8_t which, const uint8_t *bytes, uint32_t length) {
         if (!shut && length > 0) {
             gw_io_send(w->layer, 0, &piece, 1);
             wire_turn(w);
-            EXPECT(w->send_result == (int)length || (w->ended && w->send_result < 0));
+            EXPECT(w->send_result == (int)length || (w->ended && w->send_result < 0)
+                   || (!w->is_1_3 && w->send_result == -EKEYEXPIRED && w->in.record >= RECORDS_MAX));
         }
         break;
     case SHUT:
@@ -132,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     length--;
     splits = fuzz_take_splits(&data, &length);
     wire_secure(w, suite < GW_TLS_CIPHERS, (enum gw_tls_cipher)(suite % GW_TLS_CIPHERS));
-    good_bytes = 0;
+    good_bytes = update_bytes = 0;
     doubtful = signed_end = shut = said_end = 0;
     for (int operations = 0; length >= 2 && operations < 200 && good_bytes < sizeof good / 2; operations++) {
         const uint8_t which = data[0];

@@ -13,7 +13,8 @@
 // no buffer waits. 32 records in a row that bring no byte end a connection.
 //
 // GW_IO_ENDED is told with 0 only for an end that the peer signed (close_notify); -EPROTO: a broken stream or a
-// handshake that failed, -ENODATA: an end without signature, -ENOBUFS.
+// handshake that failed, -ENODATA: an end without signature, -ENOBUFS; -EKEYEXPIRED: AES-GCM's key of TLS 1.2, which has
+// none after it, has protected records_max records one way. ChaCha20-Poly1305 has no limit that anyone reaches.
 #ifndef GW_IO_TLS_H
 #define GW_IO_TLS_H
 
@@ -21,7 +22,7 @@
 
 enum {
     GW_TLS_STEPS = 32,
-    GW_TLS_RECORDS_MAX = 1 << 24,    // AES-GCM bears 2^24.5 full ones, RFC 8446 section 5.5
+    GW_TLS_RECORDS_MAX = 1 << 24,    // AES-GCM bears 2^24.5 full ones, RFC 8446 section 5.5; of 1.2 no less
 };
 
 enum gw_tls_error {
@@ -36,7 +37,7 @@ struct gw_tls_config {
     uint32_t sockets_max;            // that of the backend below
     uint32_t handshakes_max;
     uint64_t buffer_bytes_max;
-    uint64_t records_max;            // with one key of TLS 1.3, then comes the next one; 0: GW_TLS_RECORDS_MAX
+    uint64_t records_max;            // with one key, then comes the next one or, in 1.2, the end; 0: GW_TLS_RECORDS_MAX
 };
 
 // Owns inner from here on, in failure too. 0, -ENOMEM, or an enum gw_tls_error.
