@@ -43,6 +43,8 @@ let package = Package(
             linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CGateway", dependencies: ["CReactor", "CWebSocket", "CMemory"], path: "CSources/CGateway"),
         .systemLibrary(name: "CPostgres", path: "CSources/CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CRedis", path: "CSources/CRedis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CEventLoop", path: "CSources/CEventLoop"),
         .systemLibrary(name: "CArgon2", path: "CSources/CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
 
         .systemLibrary(
@@ -52,13 +54,15 @@ let package = Package(
         // What everything stands on.
         .target(name: "Contract", dependencies: grpc, exclude: ["proto"]),
         .target(name: "Reactor", dependencies: ["CGateway"]),
-        .target(name: "Postgres", dependencies: ["CPostgres", logging]),
+        .target(name: "EventLoop", dependencies: ["CEventLoop"]),
+        .target(name: "Postgres", dependencies: ["CPostgres", "EventLoop", logging]),
+        .target(name: "Redis", dependencies: ["CRedis", "EventLoop", logging]),
         .target(
             name: "ServiceKit",
             dependencies: ["Contract", "Postgres", logging, .product(name: "Crypto", package: "swift-crypto")] + grpc),
 
         .target(name: "Outbox", dependencies: ["Postgres", logging]),
-        .target(name: "Cache", dependencies: ["Postgres", logging]),
+        .target(name: "Cache", dependencies: ["Postgres", "Redis", logging]),
 
         // The services: each has rules, a store and a handler.
         .target(
@@ -120,7 +124,8 @@ let package = Package(
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "TestSupport"]),
         .testTarget(name: "ServiceKitTests", dependencies: ["ServiceKit"]),
         .testTarget(name: "AuthTests", dependencies: ["Auth", "Friendship", "Inbox", "Outbox", "Profile", "TestSupport"]),
-        .testTarget(name: "CacheTests", dependencies: ["Cache", "Friendship", "Profile", "TestSupport"]),
+        .testTarget(name: "RedisTests", dependencies: ["Redis", "TestSupport", logging]),
+        .testTarget(name: "CacheTests", dependencies: ["Cache", "Friendship", "Profile", "Redis", "TestSupport"]),
         .testTarget(name: "OutboxTests", dependencies: ["Outbox", "TestSupport", logging]),
         .testTarget(name: "ProfileTests", dependencies: ["CImage", "Profile", "TestSupport"]),
         .testTarget(name: "FriendshipTests", dependencies: ["Friendship", "TestSupport"]),

@@ -40,6 +40,8 @@ rule "no open ends" '\b(TO''DO|FIX''ME|XX''X)\b' "${code[@]}"
 # The arrows between modules that SwiftPM can't enforce, because a name in scope is all it takes.
 mapfile -t outside_reactor < <(printf '%s\n' "${swift[@]}" | grep -vE '^(Sources/Reactor|Tests/ReactorTests)/')
 mapfile -t outside_postgres < <(printf '%s\n' "${swift[@]}" | grep -vE '^(Sources/Postgres|Tests/PostgresTests)/')
+mapfile -t outside_redis < <(printf '%s\n' "${swift[@]}" | grep -vE '^(Sources/Redis|Tests/RedisTests)/')
+rule "only Redis imports CRedis" '^\s*(@\w+\s+)?import CRedis\b' "${outside_redis[@]}"
 rule "only Reactor imports CGateway" '^\s*(@\w+\s+)?import CGateway\b' "${outside_reactor[@]}"
 rule "only Postgres imports CPostgres" '^\s*(@\w+\s+)?import CPostgres\b' "${outside_postgres[@]}"
 services='Auth|Profile|Friendship|Inbox'

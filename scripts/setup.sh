@@ -2,7 +2,7 @@
 # Installs what is missing to build and run Ringway on Debian, and prints a line for each thing it installs.
 #
 #   setup.sh           what the build and `make run` need
-#   setup.sh --tests   also what tests and lint need: shellcheck, valgrind, libFuzzer's C++ library, and a
+#   setup.sh --tests   also what tests and lint need: shellcheck, valgrind, libFuzzer's C++ library, Redis, and a
 #                      Python environment in .build-venv
 #   setup.sh --bench   also the servers that `bench/run.sh --full` compares with: libwebsockets, Boost.Beast and,
 #                      in .build-venv-bench, picows
@@ -60,10 +60,10 @@ make_environment() {
 }
 
 check_swift
-install_packages liburing-dev libssl-dev libpq-dev libargon2-dev libpng-dev libturbojpeg0-dev libwebp-dev \
+install_packages liburing-dev libssl-dev libpq-dev libhiredis-dev libargon2-dev libpng-dev libturbojpeg0-dev libwebp-dev \
     protobuf-compiler libprotobuf-dev pkg-config postgresql curl git binutils util-linux zlib1g-dev
 if [[ ${1:-} == --tests ]]; then
-    install_packages python3 python3-venv libstdc++-12-dev shellcheck valgrind
+    install_packages python3 python3-venv libstdc++-12-dev shellcheck valgrind redis-server redis-tools
     make_environment
 fi
 if [[ ${1:-} == --bench ]]; then

@@ -1,4 +1,2 @@
-// All that Sources/Postgres takes from C: libpq, and the two Linux headers that Swift's Glibc module leaves out.
+// All that Sources/Postgres takes from C: libpq.
 #include <libpq-fe.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>

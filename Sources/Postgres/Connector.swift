@@ -4,6 +4,7 @@
 // (PQconnectPoll would not do: it resolves names on the calling thread, and it leaves the timeout of each host to the
 // caller without a way to go on to the next one, which is the very case of a failover.)
 import CPostgres
+import EventLoop
 import Glibc
 
 enum Connector {
@@ -13,7 +14,7 @@ enum Connector {
     }
 
     /// Answers with `.opened`, always.
-    static func open(_ purpose: Purpose, _ configuration: PostgresConfiguration, answerTo mailbox: Mailbox) {
+    static func open(_ purpose: Purpose, _ configuration: PostgresConfiguration, answerTo mailbox: PostgresMailbox) {
         let started = Threads.detach {
             mailbox.post(.opened(purpose, connect(configuration)))
         }
@@ -25,7 +26,7 @@ enum Connector {
 
     /// Asks the server to give up what the connection runs now; answers with `.cancelDelivered` once the server has
     /// passed the request on (or nobody is there to take it). Call on the loop.
-    static func cancel(_ connection: OpaquePointer, link: LinkID, answerTo mailbox: Mailbox) {
+    static func cancel(_ connection: OpaquePointer, link: LinkID, answerTo mailbox: PostgresMailbox) {
         guard let request = PQgetCancel(connection) else { return }
         let handed = CancelRequest(request)
         // Without an answer the link's own deadline closes it, so a failure needs no path of its own.

@@ -1,6 +1,7 @@
 // One connection to the server, in libpq's non-blocking pipeline mode: segments go out in order and their answers come
 // back in order. It knows the wire, not the pool: who may use it when is decided in Pool.swift. Loop only.
 import CPostgres
+import EventLoop
 
 final class Link {
     enum Role: Equatable {
@@ -257,7 +258,7 @@ final class Link {
     // MARK: Giving up
 
     /// Call when a caller no longer waits for a segment. Asks the server to stop it if it is the one that runs.
-    func cancelAbandoned(now: ContinuousClock.Instant, mailbox: Mailbox) {
+    func cancelAbandoned(now: ContinuousClock.Instant, mailbox: PostgresMailbox) {
         held.removeAll { $0.isAbandoned }
         guard let running = inFlight.first, running.isAbandoned, cancelWindow == nil, !isBroken else { return }
         cancelWindow = CancelWindow(deadline: now + .seconds(2))

@@ -1,5 +1,6 @@
 // The life of the pool's connections: opened, used, cleared after a lease, lost. Loop only.
 import CPostgres
+import EventLoop
 import Logging
 
 extension Pool {

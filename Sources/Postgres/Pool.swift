@@ -4,6 +4,7 @@
 // This file: the turn of the loop, what a message does, and who gets which connection. Pool+Links.swift: what happens
 // to a connection. Pool+Deadlines.swift: what happens when time passes. Pool+Listeners.swift: LISTEN.
 import CPostgres
+import EventLoop
 import Logging
 
 final class Pool {
@@ -31,7 +32,7 @@ final class Pool {
 
     let configuration: PostgresConfiguration
     let logger: Logger
-    let mailbox: Mailbox
+    let mailbox: PostgresMailbox
     let poller = Poller()
     /// The time of this turn. Read once a turn: a clock call costs as much as the bookkeeping of a query.
     var now = Instant.now
@@ -50,7 +51,7 @@ final class Pool {
     private var shutdownReplies: [CheckedContinuation<Void, Never>] = []
     var shutdownDeadline: Instant?
 
-    init(_ configuration: PostgresConfiguration, _ logger: Logger, _ mailbox: Mailbox) {
+    init(_ configuration: PostgresConfiguration, _ logger: Logger, _ mailbox: PostgresMailbox) {
         self.configuration = configuration
         self.logger = logger
         self.mailbox = mailbox

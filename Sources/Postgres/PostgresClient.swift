@@ -1,12 +1,13 @@
 // The client: a pool of connections behind one loop thread. Everything here runs in the caller's task; it makes a
 // ticket, posts it to the loop and waits for the answer.
+import EventLoop
 import Logging
 
 /// Connects when first asked to, and again whenever connections are lost. Shut it down when done; a client that is
 /// dropped closes its connections too, without waiting.
 public final class PostgresClient: Sendable {
     private let configuration: PostgresConfiguration
-    private let mailbox = Mailbox()
+    private let mailbox = PostgresMailbox()
 
     public init(configuration: PostgresConfiguration, logger: Logger) {
         self.configuration = configuration

@@ -1,14 +1,15 @@
 // A connection lent to one caller, by `withConnection` or `transaction`. A handle: the connection itself stays with the
 // loop, and a handle that outlives its block can do no harm.
+import EventLoop
 import Synchronization
 
 public final class PostgresConnection: Sendable {
     private let lease: Lease
-    private let mailbox: Mailbox
+    private let mailbox: PostgresMailbox
     private let configuration: PostgresConfiguration
     private let isSpoilt = Atomic(false)
 
-    init(_ lease: Lease, _ mailbox: Mailbox, _ configuration: PostgresConfiguration) {
+    init(_ lease: Lease, _ mailbox: PostgresMailbox, _ configuration: PostgresConfiguration) {
         self.lease = lease
         self.mailbox = mailbox
         self.configuration = configuration
@@ -77,7 +78,7 @@ extension [PostgresRows] {
 
 // MARK: The caller's side of the mailbox
 
-extension Mailbox {
+extension PostgresMailbox {
     /// Posts a ticket and waits for its answer; cancelling the task cancels the ticket.
     func answer(to ticket: Ticket, on lease: Lease?) async throws(PostgresError) -> [PostgresRows] {
         if Task.isCancelled { throw .cancelled }

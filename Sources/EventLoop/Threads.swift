@@ -1,15 +1,15 @@
-// Threads of our own, for what would block Swift's pool: the loop itself, connecting (DNS, TLS, SCRAM) and cancel
+// Threads of our own, for what would block Swift's pool: the loop itself, connecting (DNS, TLS, logging in) and cancel
 // requests. Detached; whoever starts one hears of its end through a message.
 import Glibc
 
-enum Threads {
+package enum Threads {
     private final class Start {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
 
     /// False when the system has no thread left.
-    static func detach(_ body: @escaping @Sendable () -> Void) -> Bool {
+    package static func detach(_ body: @escaping @Sendable () -> Void) -> Bool {
         let start = Unmanaged.passRetained(Start(body))
         var thread = pthread_t()
         let failure = pthread_create(

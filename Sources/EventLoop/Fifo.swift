@@ -1,18 +1,21 @@
 // A queue on one array: the head moves forward and the array is compacted when half of it is spent.
 
-struct Fifo<Element> {
-    private var elements: [Element?] = []
-    private var head = 0
+@frozen
+package struct Fifo<Element> {
+    @usableFromInline var elements: [Element?] = []
+    @usableFromInline var head = 0
 
-    var isEmpty: Bool { head == elements.count }
-    var count: Int { elements.count - head }
-    var first: Element? { isEmpty ? nil : elements[head] }
+    @inlinable package init() {}
 
-    mutating func append(_ element: Element) {
+    @inlinable package var isEmpty: Bool { head == elements.count }
+    @inlinable package var count: Int { elements.count - head }
+    @inlinable package var first: Element? { isEmpty ? nil : elements[head] }
+
+    @inlinable package mutating func append(_ element: Element) {
         elements.append(element)
     }
 
-    mutating func prepend(_ element: Element) {
+    @inlinable package mutating func prepend(_ element: Element) {
         if head == 0 {
             elements.insert(element, at: 0)
         } else {
@@ -21,7 +24,7 @@ struct Fifo<Element> {
         }
     }
 
-    mutating func popFirst() -> Element? {
+    @inlinable package mutating func popFirst() -> Element? {
         if isEmpty { return nil }
         let element = elements[head]
         elements[head] = nil
@@ -36,12 +39,12 @@ struct Fifo<Element> {
         return element
     }
 
-    mutating func removeAll(where matches: (Element) -> Bool) {
+    @inlinable package mutating func removeAll(where matches: (Element) -> Bool) {
         elements = elements[head...].filter { !matches($0!) }
         head = 0
     }
 
-    mutating func removeAll() -> [Element] {
+    @inlinable package mutating func removeAll() -> [Element] {
         defer {
             elements = []
             head = 0
@@ -51,7 +54,7 @@ struct Fifo<Element> {
 }
 
 extension Fifo: Sequence {
-    func makeIterator() -> some IteratorProtocol<Element> {
+    @inlinable package func makeIterator() -> some IteratorProtocol<Element> {
         elements[head...].lazy.map { $0! }.makeIterator()
     }
 }

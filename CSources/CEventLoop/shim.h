@@ -1,0 +1,3 @@
+// The two Linux headers that Swift's Glibc module leaves out.
+#include <sys/epoll.h>
+#include <sys/eventfd.h>

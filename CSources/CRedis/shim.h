@@ -1,0 +1,2 @@
+// All that Sources/Redis takes from C: hiredis.
+#include <hiredis/hiredis.h>
