@@ -7,17 +7,27 @@ extension Cache {
     /// Returns when the client is shut down or the task is cancelled; the cache is not used from then on.
     public func follow(_ postgres: PostgresClient) async {
         guard isOn else { return }
-        for await news in postgres.listen("ringway_cache") {
-            switch news {
-            case .connected: beginsToHear()
-            case .disconnected: endsToHear()
-            case .notification(let payload): hear(payload)
+        await withDiscardingTaskGroup { group in
+            if let shared {
+                group.addTask {
+                    await shared.run { topic, mark in
+                        try await postgres.query("SELECT pg_notify('ringway_cache', \("\(topic):\(mark):0"))")
+                    }
+                }
             }
+            for await news in postgres.listen("ringway_cache") {
+                switch news {
+                case .connected: beginsToHear()
+                case .disconnected: endsToHear()
+                case .notification(let payload): hear(payload)
+                }
+            }
+            endsToHear()
+            group.cancelAll()
         }
-        endsToHear()
     }
 
-    /// `topic:id:version`. What can't be read may be any change.
+    /// `topic:id:version`, or `topic:mark:0`. What can't be read may be any change.
     private func hear(_ payload: String) {
         let parts = payload.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count == 3, let id = Int64(parts[1]), let version = Int64(parts[2]) else { return beginsToHear() }

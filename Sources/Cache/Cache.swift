@@ -11,7 +11,12 @@
 //
 // Stampedes: one load for a key at a time, in its own task, so that nobody's cancellation is everybody's.
 //
+// A load asks the shared store first, if there is one (SharedStore.swift): what it finds there is as new as what this node
+// has heard, so for all the above it is as good as the database.
+//
 // Any thread. The one lock guards the table of loads and orders fills and drops; it is never held across a wait.
+import Logging
+import Redis
 import Synchronization
 
 /// Where facts are kept. `peek`, `fill` and `raise` don't wait; what they do takes effect in the order of the calls.
@@ -46,14 +51,16 @@ public final class Cache: Sendable {
     }
 
     private let store: (any CacheStore)?
+    let shared: (any SharedStore)?
     private let state = Mutex(State())
     private let counters: [CacheKind: CacheCounters]
     private let kindsOfTopic: [String: [CacheKind]]
     private let inertCounters = CacheCounters()
 
     /// - Parameter store: nil: everything is loaded each time.
-    init(store: (any CacheStore)?, kinds: [CacheKind]) {
+    init(store: (any CacheStore)?, shared: (any SharedStore)? = nil, kinds: [CacheKind]) {
         self.store = store
+        self.shared = shared
         counters = Dictionary(uniqueKeysWithValues: kinds.map { ($0, CacheCounters()) })
         kindsOfTopic = Dictionary(grouping: kinds.filter { $0.topic != nil }) { $0.topic ?? "" }
     }
@@ -70,7 +77,28 @@ public final class Cache: Sendable {
         Cache(store: MemoryStore(entriesMax: entriesMax, bytesMax: bytesMax, lifetime: lifetime), kinds: kinds)
     }
 
+    /// In this process, and behind that in a Redis that all nodes share.
+    ///
+    /// - Parameters:
+    ///   - bytesMax: in this process; 0: nothing is kept here.
+    ///   - lifetime: of an entry here and there together.
+    ///   - patience: how long an answer of Redis is waited for before the database is asked.
+    public static func shared(
+        in redis: RedisConfiguration, kinds: [CacheKind], entriesMax: Int = 100_000, bytesMax: Int = 64 << 20,
+        lifetime: Duration = .seconds(60), patience: Duration = .milliseconds(20), logger: Logger
+    ) -> Cache {
+        var redis = redis
+        redis.scripts = RedisStore.scripts
+        let client = RedisClient(configuration: redis, logger: logger)
+        return Cache(
+            store: MemoryStore(entriesMax: entriesMax, bytesMax: bytesMax, lifetime: lifetime / 2),
+            shared: RedisStore(client: client, lifetime: lifetime / 2, patience: patience), kinds: kinds)
+    }
+
     public var isOn: Bool { store != nil }
+
+    /// Why the shared store is of no use now; nil: it is, or there is none.
+    public var complaint: String? { shared?.complaint }
 
     // MARK: Reading
 
@@ -143,42 +171,62 @@ public final class Cache: Sendable {
         }
     }
 
-    /// A load, from the look at the store to the fill.
+    /// A load, from the look at the stores to the fill.
     private func fly(
         _ number: UInt64, _ keys: [CacheKey], _ store: any CacheStore, _ fits: Fits, _ load: Load
     ) async throws -> [CacheKey: CacheEntry] {
         var found = store.peek(keys).filter { fits($0, $1) }
         count(found.keys, \.hits)
-        let missing = keys.filter { found[$0] == nil }
-        var loaded: [CacheKey: CacheEntry] = [:]
+        var cargo = Cargo()
+        var missing = keys.filter { found[$0] == nil }
+        if let shared, !missing.isEmpty {
+            let answer = await shared.look(for: missing)
+            cargo.lease = answer.lease
+            cargo.found = answer.found.filter { fits($0, $1) }
+            count(cargo.found.keys, \.sharedHits)
+            missing.removeAll { cargo.found[$0] != nil }
+        }
         do {
             if !missing.isEmpty {
                 count(missing, \.loads)
-                loaded = try await load(missing)
+                cargo.loaded = try await load(missing)
             }
         } catch {
-            land(number, keys, filling: [:], store)
+            land(number, keys, with: Cargo(), store)
             throw error
         }
-        land(number, keys, filling: loaded, store)
-        found.merge(loaded) { $1 }
+        land(number, keys, with: cargo, store)
+        found.merge(cargo.found) { $1 }
+        found.merge(cargo.loaded) { $1 }
         return found
     }
 
+    /// What a load brings.
+    private struct Cargo {
+        /// In the shared store.
+        var found: [CacheKey: CacheEntry] = [:]
+        var loaded: [CacheKey: CacheEntry] = [:]
+        /// To fill what was loaded into the shared store.
+        var lease: CacheLease?
+    }
+
     /// Keeps what was not cut off meanwhile. Under the lock, so that no drop comes between the question and the fill.
-    private func land(
-        _ number: UInt64, _ keys: [CacheKey], filling loaded: [CacheKey: CacheEntry], _ store: any CacheStore
-    ) {
+    private func land(_ number: UInt64, _ keys: [CacheKey], with cargo: Cargo, _ store: any CacheStore) {
         state.withLock { state in
             state.tasks[number] = nil
-            var kept: [CacheKey: CacheEntry] = [:]
+            var loaded: [CacheKey: CacheEntry] = [:]
+            var found: [CacheKey: CacheEntry] = [:]
             for key in keys where state.flights[key] == number {
                 state.flights[key] = nil
-                if let entry = loaded[key] { kept[key] = entry }
+                if let entry = cargo.loaded[key] { loaded[key] = entry }
+                if let entry = cargo.found[key] { found[key] = entry }
             }
-            guard state.hears, !kept.isEmpty else { return }
-            store.fill(kept)
-            count(kept.keys, \.fills)
+            guard state.hears else { return }
+            if let shared, let lease = cargo.lease, !loaded.isEmpty { shared.fill(loaded, under: lease) }
+            loaded.merge(found) { $1 }
+            if loaded.isEmpty { return }
+            store.fill(loaded)
+            count(loaded.keys, \.fills)
         }
     }
 
@@ -193,12 +241,14 @@ public final class Cache: Sendable {
                 state.flights[key] = nil
                 store.raise(key, to: nil)
             }
+            shared?.raise(keys, to: nil)
         }
         count(keys, \.drops)
     }
 
-    /// Somebody has committed this version of a user's facts under the topic.
+    /// Somebody has committed this version of a user's facts under the topic, or told a mark.
     func changed(_ topic: String, _ id: Int64, version: Int64) {
+        if let shared, shared.heard(topic, id) { return }
         guard let store, let kinds = kindsOfTopic[topic] else { return }
         let keys = kinds.map { $0.key(id) }
         state.withLock { state in
@@ -206,6 +256,7 @@ public final class Cache: Sendable {
                 state.flights[key] = nil
                 store.raise(key, to: version)
             }
+            shared?.raise(keys, to: version)
         }
         count(keys, \.drops)
     }
@@ -215,6 +266,7 @@ public final class Cache: Sendable {
         state.withLock { state in
             state.flights.removeAll()
             store?.distrust()
+            shared?.hearing(true)
             state.hears = true
         }
     }
@@ -224,6 +276,7 @@ public final class Cache: Sendable {
         state.withLock { state in
             state.flights.removeAll()
             store?.distrust()
+            shared?.hearing(false)
             state.hears = false
         }
     }

@@ -4,6 +4,8 @@ import Synchronization
 public struct CacheStatistics: Sendable, Equatable {
     /// Answered from the cache.
     public var hits = 0
+    /// Answered from what all nodes share.
+    public var sharedHits = 0
     /// Asked of the database.
     public var loads = 0
     /// Answered by a load that was under way for somebody else.
@@ -22,6 +24,7 @@ final class Counter: Sendable {
 
 final class CacheCounters: Sendable {
     let hits = Counter()
+    let sharedHits = Counter()
     let loads = Counter()
     let joins = Counter()
     let bypasses = Counter()
@@ -30,8 +33,8 @@ final class CacheCounters: Sendable {
 
     var statistics: CacheStatistics {
         CacheStatistics(
-            hits: hits.value, loads: loads.value, joins: joins.value, bypasses: bypasses.value, fills: fills.value,
-            drops: drops.value)
+            hits: hits.value, sharedHits: sharedHits.value, loads: loads.value, joins: joins.value,
+            bypasses: bypasses.value, fills: fills.value, drops: drops.value)
     }
 }
 
@@ -47,6 +50,7 @@ extension Cache {
             }
         }
         add("hits", "Facts answered from the cache.", \.hits)
+        if shared != nil { add("shared_hits", "Facts answered from the cache that nodes share.", \.sharedHits) }
         add("loads", "Facts read from the database.", \.loads)
         add("joins", "Facts answered by a load under way for someone else.", \.joins)
         add("bypasses", "Facts read from the database because the cache could not be used.", \.bypasses)
@@ -57,6 +61,6 @@ extension Cache {
             text += "# HELP ringway_cache_\(name) \(help) in this process.\n# TYPE ringway_cache_\(name) gauge\n"
             text += "ringway_cache_\(name) \(value)\n"
         }
-        return text
+        return text + (shared?.metrics() ?? "")
     }
 }
