@@ -3,6 +3,7 @@
 // is counted between the two is a figure without noise. Answers are compared byte by byte.
 //
 //   lockstep [--connections N] [--depth N] [--size BYTES] [--rounds N] [--backend io_uring|epoll] [--fan-out]
+//            [--tls-cert FILE --tls-key FILE]
 //
 // --fan-out: one client sends and every client is sent its message, as one shared frame.
 // Prints the messages (deliveries, for a fan-out) and system calls of the measured rounds, which are those that
@@ -14,6 +15,7 @@
 #include "client.h"
 #include "gw_gateway.h"
 #include "lockstep_clients.h"
+#include "lockstep_tls.h"
 #include "options.h"
 
 enum { WARM_UP_ROUNDS = 20, TURNS_MAX = 1000000 };
@@ -103,7 +105,7 @@ int main(int argc, char **argv) {
     struct lockstep_plan plan = { .connections = 100, .depth = 1, .size = 16 };
     struct lockstep l = { .turns = 0 };
     unsigned rounds = 200;
-    const char *backend = "";
+    const char *backend = "", *certificate = "", *key = "";
     const struct option_spec specs[] = {
         { "--connections", OPTION_UNSIGNED, &plan.connections },
         { "--depth", OPTION_UNSIGNED, &plan.depth },
@@ -111,8 +113,15 @@ int main(int argc, char **argv) {
         { "--rounds", OPTION_UNSIGNED, &rounds },
         { "--backend", OPTION_TEXT, &backend },
         { "--fan-out", OPTION_FLAG, &plan.fan_out },
+        { "--tls-cert", OPTION_TEXT, &certificate },
+        { "--tls-key", OPTION_TEXT, &key },
     };
     options_parse(argc, argv, specs, sizeof specs / sizeof *specs);
+    if (*certificate != '\0') {
+        config.tls_certificate_file = certificate;
+        config.tls_key_file = key;
+        plan.channel = &lockstep_tls;
+    }
     if (strcmp(backend, "io_uring") == 0) {
         config.backend = GW_BACKEND_IO_URING;
     } else if (strcmp(backend, "epoll") == 0) {
@@ -148,6 +157,7 @@ int main(int argc, char **argv) {
            (unsigned long long)(syscalls(&l) - entered));
     gw_reactor_destroy(l.reactor);
     lockstep_clients_destroy(l.clients);
+    lockstep_tls_end();
     free(l.ids);
     return 0;
 }

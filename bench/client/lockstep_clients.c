@@ -20,20 +20,22 @@ struct lockstep_clients {
     size_t request_bytes, expected_bytes;
 };
 
-static void send_whole(int socket, const void *data, size_t bytes) {
+static void send_plain(int socket, const void *data, size_t bytes) {
     if (send(socket, data, bytes, MSG_NOSIGNAL) != (ssize_t)bytes) {
         die("a client's send: %s", strerror(errno));
     }
 }
 
 // Returns 0 when there is nothing to read.
-static size_t receive(int socket, void *data, size_t room) {
+static size_t receive_plain(int socket, void *data, size_t room) {
     const ssize_t count = recv(socket, data, room, MSG_DONTWAIT);
     if (count == 0 || (count < 0 && errno != EAGAIN)) {
         die("a client's receive: %s", count == 0 ? "ended" : strerror(errno));
     }
     return count < 0 ? 0 : (size_t)count;
 }
+
+static const struct lockstep_channel plain = { send_plain, receive_plain };
 
 // Writes the header of a server's frame of this size. Returns its length.
 static size_t answer_header(uint8_t *out, size_t size) {
@@ -85,6 +87,7 @@ struct lockstep_clients *lockstep_clients_create(const struct lockstep_plan *pla
         die("out of memory");
     }
     c->plan = *plan;
+    c->plan.channel = plan->channel != NULL ? plan->channel : &plain;
     prepare(c);
     for (unsigned i = 0; i < plan->connections; i++) {
         c->sockets[i] = -1;
@@ -119,12 +122,12 @@ int lockstep_clients_open(struct lockstep_clients *c, uint16_t port) {
         if (c->plan.raw) {
             return ++c->opened == c->plan.connections;
         }
-        send_whole(*socket, request, ws_request(request, sizeof request, port, "/ws", NULL));
+        c->plan.channel->send(*socket, request, ws_request(request, sizeof request, port, "/ws", NULL));
         return 0;
     }
     // The answer is short, and comes whole.
     char answer[WS_ANSWER_BYTES_MAX + 1];
-    const size_t length = receive(*socket, answer, WS_ANSWER_BYTES_MAX);
+    const size_t length = c->plan.channel->receive(*socket, answer, WS_ANSWER_BYTES_MAX);
     answer[length] = '\0';
     if (length > 0 && ws_answer(answer) != 1) {
         die("the handshake was refused");
@@ -136,7 +139,7 @@ int lockstep_clients_open(struct lockstep_clients *c, uint16_t port) {
 void lockstep_clients_send(struct lockstep_clients *c) {
     const unsigned senders = c->plan.fan_out ? 1 : c->plan.connections;
     for (unsigned i = 0; i < senders; i++) {
-        send_whole(c->sockets[i], c->request, c->request_bytes);
+        c->plan.channel->send(c->sockets[i], c->request, c->request_bytes);
     }
     c->reading = 0;
     c->got = 0;
@@ -144,7 +147,8 @@ void lockstep_clients_send(struct lockstep_clients *c) {
 
 int lockstep_clients_answered(struct lockstep_clients *c) {
     while (c->reading < c->plan.connections) {
-        const size_t count = receive(c->sockets[c->reading], c->answer + c->got, c->expected_bytes - c->got);
+        uint8_t *to = c->answer + c->got;
+        const size_t count = c->plan.channel->receive(c->sockets[c->reading], to, c->expected_bytes - c->got);
         if (count == 0) {
             return 0;
         }

@@ -28,7 +28,8 @@ struct Lockstep: ParsableCommand {
     var rounds = 200
 
     func run() throws {
-        let plan = lockstep_plan(size: size, connections: connections, depth: depth, fan_out: 0, raw: 0)
+        let plan = lockstep_plan(
+            size: size, connections: connections, depth: depth, fan_out: 0, raw: 0, channel: nil)
         let handler = LockstepHandler(plan, rounds: rounds)
         try measured {
             try Reactor.run(settings: ReactorSettings(), address: "127.0.0.1", port: 0, handler: handler) { _, port in

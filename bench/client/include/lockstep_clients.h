@@ -12,13 +12,22 @@
 
 #if defined(__clang__)
 #pragma clang assume_nonnull begin
+#else
+#define _Nullable
 #endif
+
+// How the clients' bytes come and go, for clients that do not send them as they are.
+struct lockstep_channel {
+    void (*send)(int socket, const void *data, size_t bytes);     // all of it
+    size_t (*receive)(int socket, void *data, size_t room);       // 0: there is nothing to read
+};
 
 struct lockstep_plan {
     size_t size;                  // bytes a message
     unsigned connections, depth;  // messages a sender and round, 1 at least both
     int fan_out;                  // 0: all send and get their own back. 1: the first sends, and all get it
     int raw;                      // 1: bare TCP; a message has the bytes of its masked frame, and they come back
+    const struct lockstep_channel *_Nullable channel;
 };
 
 struct lockstep_clients;
