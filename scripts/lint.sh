@@ -61,6 +61,14 @@ for file in "${code[@]}"; do
     [[ $line =~ $opening ]] || echo "$file:1: $line    <- opens with what it is for" >>"$broken"
 done
 
+# A promise names the test that holds it, and that test exists.
+for page in docs/security.md docs/bad-input.md; do
+    while read -r name; do
+        grep -rqwF -e "$name" Tests --include='*.swift' --include='*.py' --include='*.c' ||
+            echo "$page: $name    <- names a test that exists" >>"$broken"
+    done < <(grep -oP '`(test_\w+\.\w+::)?\K(test_\w+|\w+__\w+|[a-z]+[A-Z]\w*_\w+)(?=(\[[^]]*\])?`)' "$page" | sort -u)
+done
+
 for file in "${scripts[@]}"; do
     bash -n "$file" 2>>"$broken" || true
 done

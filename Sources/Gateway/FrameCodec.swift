@@ -27,7 +27,8 @@ enum FrameFormat: Int, CaseIterable, Sendable {
         case .json:
             var options = JSONDecodingOptions()
             options.ignoreUnknownFields = true
-            return try? Ringway_V1_ClientFrame(jsonUTF8Bytes: bytes, options: options).frame
+            guard let frame = try? Ringway_V1_ClientFrame(jsonUTF8Bytes: bytes, options: options).frame else { return nil }
+            return JSONNames.areUnique(in: bytes) ? frame : nil
         }
     }
 

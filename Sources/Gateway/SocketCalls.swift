@@ -80,6 +80,9 @@ private struct Bytes: MessageSerializer, MessageDeserializer {
 extension Message {
     /// The serialized message of this type that a JSON object says. Unknown fields are ignored.
     fileprivate static func decoded(fromJSON body: Google_Protobuf_Struct) throws -> [UInt8] {
+        guard body.holdsExactNumbers else {
+            throw RPCError(code: .invalidArgument, message: "the body has a number beyond 2^53, which must be a string")
+        }
         var options = JSONDecodingOptions()
         options.ignoreUnknownFields = true
         do {
@@ -91,5 +94,25 @@ extension Message {
 
     fileprivate static func json(of bytes: [UInt8]) throws -> Google_Protobuf_Struct {
         try Google_Protobuf_Struct(jsonUTF8Bytes: Self(serializedBytes: bytes).jsonUTF8Bytes() as [UInt8])
+    }
+}
+
+// MARK: What a Struct may hold. The decoder of the frame has bounded its depth.
+
+extension Google_Protobuf_Struct {
+    /// Its numbers are doubles: from 2^53 on, one may have been another when it was written.
+    fileprivate var holdsExactNumbers: Bool {
+        fields.values.allSatisfy(\.holdsExactNumbers)
+    }
+}
+
+extension Google_Protobuf_Value {
+    fileprivate var holdsExactNumbers: Bool {
+        switch kind {
+        case .numberValue(let number): abs(number) < 0x1p53
+        case .structValue(let fields): fields.holdsExactNumbers
+        case .listValue(let list): list.values.allSatisfy(\.holdsExactNumbers)
+        default: true
+        }
     }
 }

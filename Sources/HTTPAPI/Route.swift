@@ -2,6 +2,7 @@
 import GRPCCore
 import HTTPTypes
 import Hummingbird
+import ServiceKit
 import SwiftProtobuf
 
 struct Route: Sendable {
@@ -77,8 +78,9 @@ extension Message {
         var options = JSONDecodingOptions()
         options.messageDepthLimit = Self.nestingMax
         options.ignoreUnknownFields = true
+        let json = Array(body.readableBytesView)
         do {
-            try self.init(jsonUTF8Bytes: Array(body.readableBytesView), options: options)
+            try self.init(jsonUTF8Bytes: json, options: options)
         } catch JSONDecodingError.messageDepthLimit {
             throw .invalidArgument("the body is nested more than \(Self.nestingMax) deep")
         } catch JSONDecodingError.invalidUTF8 {
@@ -88,6 +90,7 @@ extension Message {
         } catch {
             throw .invalidArgument("the body is not this request as JSON")
         }
+        guard JSONNames.areUnique(in: json) else { throw .invalidArgument("the body has a name twice in one object") }
     }
 }
 

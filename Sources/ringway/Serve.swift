@@ -97,6 +97,7 @@ private struct Node {
                 address: .ipv4(host: settings.address, port: settings.grpcPort), transportSecurity: .plaintext),
             services: services,
             interceptors: [
+                DeadlineInterceptor(),
                 AuthenticationInterceptor(
                     door: .network, proxies: settings.proxies, serviceSecret: settings.serviceSecret, verify: verify)
             ])

@@ -130,6 +130,10 @@ class Server:
     def http(self):
         return self.ports["http"]
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def arguments(self):
         ports = [item for name, port in self.ports.items() for item in (f"--{name}-port", str(port))]
         return [*ports, *self._options]
