@@ -27,7 +27,7 @@ struct lockstep {
     unsigned opened;
     unsigned turns;              // of the present step
     uint64_t answered;           // messages sent by the core
-    void (*serve)(struct lockstep *l, const struct gw_event *event);
+    void (*serve)(struct lockstep *l, const struct gw_event *events, const struct gw_event *end);
 };
 
 static void must_send(int error) {
@@ -36,19 +36,41 @@ static void must_send(int error) {
     }
 }
 
-static void spread(struct lockstep *l, const struct gw_event *event) {
-    struct gw_frame *frame;
-    must_send(gw_frame_create(l->reactor, (enum gw_opcode)event->opcode, event->data, event->length, &frame));
-    for (unsigned i = 0; i < l->opened; i++) {
-        must_send(gw_conn_send_frame(l->reactor, l->ids[i], frame));
+static void note(struct lockstep *l, const struct gw_event *event) {
+    if (event->kind != GW_EVENT_OPENED) {
+        die("connection %llu ended with %u", (unsigned long long)event->conn, event->code);
     }
-    gw_frame_release(l->reactor, frame);
-    l->answered += l->opened;
+    l->ids[l->opened++] = event->conn;
 }
 
-static void echo(struct lockstep *l, const struct gw_event *event) {
-    must_send(gw_conn_send(l->reactor, event->conn, (enum gw_opcode)event->opcode, event->data, event->length));
-    l->answered++;
+static void spread(struct lockstep *l, const struct gw_event *events, const struct gw_event *end) {
+    for (const struct gw_event *event = events; event < end; event++) {
+        if (event->kind != GW_EVENT_MESSAGE) {
+            note(l, event);
+            continue;
+        }
+        struct gw_frame *frame;
+        must_send(gw_frame_create(l->reactor, (enum gw_opcode)event->opcode, event->data, event->length, &frame));
+        for (unsigned i = 0; i < l->opened; i++) {
+            must_send(gw_conn_send_frame(l->reactor, l->ids[i], frame));
+        }
+        gw_frame_release(l->reactor, frame);
+        l->answered += l->opened;
+    }
+}
+
+static void echo(struct lockstep *l, const struct gw_event *events, const struct gw_event *end) {
+    struct gw_reactor *reactor = l->reactor;
+    uint64_t answered = 0;
+    for (const struct gw_event *event = events; event < end; event++) {
+        if (event->kind != GW_EVENT_MESSAGE) {
+            note(l, event);
+            continue;
+        }
+        must_send(gw_conn_send(reactor, event->conn, (enum gw_opcode)event->opcode, event->data, event->length));
+        answered++;
+    }
+    l->answered += answered;
 }
 
 static void turn(struct lockstep *l) {
@@ -60,16 +82,7 @@ static void turn(struct lockstep *l) {
     if (count < 0) {
         die("turn: %s", gw_strerror(count));
     }
-    for (int i = 0; i < count; i++) {
-        const struct gw_event *event = &events[i];
-        if (event->kind == GW_EVENT_MESSAGE) {
-            l->serve(l, event);
-        } else if (event->kind == GW_EVENT_OPENED) {
-            l->ids[l->opened++] = event->conn;
-        } else {
-            die("connection %llu ended with %u", (unsigned long long)event->conn, event->code);
-        }
-    }
+    l->serve(l, events, events + count);
 }
 
 // What the core does for one round: a turn takes the messages in, the one after it sends the answers. An answer of
