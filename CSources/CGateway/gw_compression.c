@@ -41,7 +41,7 @@ uint32_t gw_compression_block_bytes(const struct gw_config *config) {
 }
 
 static struct gw_compressed *gw_compressed_of(const struct gw_reactor *r, const struct gw_conn *conn) {
-    return &r->compression.connections[gw_conn_slot(r, conn)];
+    return &r->compression.connections[conn->slot];
 }
 
 // False, and nothing is reserved: the budget does not have it.
@@ -103,7 +103,7 @@ void gw_compression_close(struct gw_reactor *r, struct gw_conn *conn) {
 static uint32_t gw_compression_deliver(struct gw_reactor *r, struct gw_conn *conn, uint8_t opcode) {
     struct gw_buf *buf = conn->message.gathered;
     conn->message.gathered = NULL;
-    struct gw_event *event = gw_reactor_push_event(r, gw_conn_identity(r, conn), GW_EVENT_MESSAGE, opcode);
+    struct gw_event *event = gw_reactor_push_event(r, conn->id, GW_EVENT_MESSAGE, opcode);
     event->data = buf->data;
     event->length = buf->end;
     gw_reactor_lie_in(r, event, buf);

@@ -21,7 +21,7 @@ static void gw_conn_arm(struct gw_reactor *r, struct gw_conn *conn, uint32_t tic
     assert(conn->phase < GW_PHASE_ENDED);
     if (!gw_timer_is_armed(&conn->timer) || gw_tick_before(tick, conn->timer_tick)) {
         conn->timer_tick = tick;
-        gw_timer_arm(&r->wheel, gw_conn_slot(r, conn), tick);
+        gw_timer_arm(&r->wheel, conn->slot, tick);
     }
 }
 
@@ -93,15 +93,21 @@ void gw_conn_starve(struct gw_reactor *r, struct gw_conn *conn) {
 }
 
 void gw_conn_set_idle_ticks(struct gw_reactor *r, struct gw_conn *conn, uint32_t ticks) {
-    conn->idle_ticks = ticks;
-    gw_conn_arm_phase(r, conn);
+    if (conn->phase == GW_PHASE_OPEN) {
+        conn->idle_ticks = ticks;
+        gw_conn_arm_phase(r, conn);
+    }
 }
 
 // Transitions.
 
 static void gw_conn_enter(struct gw_reactor *r, struct gw_conn *conn, enum gw_phase phase) {
     conn->phase = (uint8_t)phase;
-    conn->since_tick = r->now;
+    if (phase == GW_PHASE_OPEN) {
+        conn->idle_ticks = r->idle_ticks;
+    } else {
+        conn->since_tick = r->now;
+    }
     gw_conn_arm_phase(r, conn);
 }
 
@@ -137,7 +143,6 @@ static int gw_conn_queue_close(struct gw_reactor *r, struct gw_conn *conn, uint1
 void gw_conn_open(struct gw_reactor *r, struct gw_conn *conn) {
     gw_ws_decoder_init(&conn->decoder);
     conn->flags |= GW_CONN_OPENED;
-    conn->idle_ticks = r->idle_ticks;
     gw_conn_enter(r, conn, GW_PHASE_OPEN);
     gw_reactor_make_dirty(r, conn);
 }
@@ -181,7 +186,7 @@ void gw_conn_refuse(struct gw_reactor *r, struct gw_conn *conn) {
 void gw_conn_end(struct gw_reactor *r, struct gw_conn *conn) {
     if (conn->phase < GW_PHASE_ENDED) {
         conn->phase = GW_PHASE_ENDED;
-        gw_timer_cancel(&r->wheel, gw_conn_slot(r, conn));
+        gw_timer_cancel(&r->wheel, conn->slot);
         gw_reactor_make_ready(r, conn);
     }
 }
@@ -192,7 +197,7 @@ static int gw_conn_release(struct gw_reactor *r, struct gw_conn *conn) {
         if (!gw_reactor_has_room(r)) {
             return 1;
         }
-        struct gw_event *event = gw_reactor_push_event(r, gw_conn_identity(r, conn), GW_EVENT_CLOSED, 0);
+        struct gw_event *event = gw_reactor_push_event(r, conn->id, GW_EVENT_CLOSED, 0);
         event->code = conn->close_code != 0 ? conn->close_code : GW_CLOSE_ABNORMAL;
     } else {
         r->stats.handshakes_failed++;
@@ -204,7 +209,7 @@ static int gw_conn_release(struct gw_reactor *r, struct gw_conn *conn) {
     conn->generation += conn->generation == UINT32_MAX ? 2 : 1;
     conn->flags &= (uint16_t)~GW_CONN_OPENED;
     conn->phase = GW_PHASE_RELEASED;
-    gw_io_close(r->io, gw_conn_slot(r, conn));
+    gw_io_close(r->io, conn->slot);
     return 0;
 }
 
@@ -215,7 +220,7 @@ int gw_conn_advance(struct gw_reactor *r, struct gw_conn *conn) {
                 return 1;
             }
             conn->flags &= (uint16_t)~GW_CONN_WRITABLE;
-            gw_reactor_push_event(r, gw_conn_identity(r, conn), GW_EVENT_WRITABLE, 0);
+            gw_reactor_push_event(r, conn->id, GW_EVENT_WRITABLE, 0);
         }
         switch (conn->phase) {
         case GW_PHASE_HANDSHAKE:
@@ -254,10 +259,10 @@ int gw_conn_advance(struct gw_reactor *r, struct gw_conn *conn) {
 // What the backend reports.
 
 void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn, uint64_t peer) {
-    const uint32_t slot = gw_conn_slot(r, conn);
+    const uint32_t slot = (uint32_t)(conn - r->conns);
     // The slot's former owner may still be in a list; being handled there does no harm.
     *conn = (struct gw_conn){
-        .generation = conn->generation != 0 ? conn->generation : 1,
+        .slot = slot, .generation = conn->generation != 0 ? conn->generation : 1,
         .flags = conn->flags & (GW_CONN_READY | GW_CONN_DIRTY),
         .input_first = GW_NO_BUFFER, .input_last = GW_NO_BUFFER,
         .active_tick = r->now,
@@ -288,7 +293,7 @@ static void gw_conn_drained(struct gw_reactor *r, struct gw_conn *conn) {
         gw_conn_end(r, conn);
     } else if (conn->phase == GW_PHASE_REFUSING) {
         conn->phase = GW_PHASE_LINGERING;
-        gw_io_shutdown(r->io, gw_conn_slot(r, conn));
+        gw_io_shutdown(r->io, conn->slot);
         gw_reactor_make_ready(r, conn);
     }
 }
@@ -325,7 +330,7 @@ __attribute__((noinline))
 static void gw_conn_send_several(struct gw_reactor *r, const struct gw_conn *conn) {
     struct iovec iov[GW_IO_IOV_MAX];
     const unsigned count = gw_outbound_peek(&conn->out, iov, GW_IO_IOV_MAX);
-    gw_io_send(r->io, gw_conn_slot(r, conn), iov, count);
+    gw_io_send(r->io, conn->slot, iov, count);
 }
 
 void gw_conn_flush(struct gw_reactor *r, struct gw_conn *conn) {
@@ -343,7 +348,7 @@ void gw_conn_flush(struct gw_reactor *r, struct gw_conn *conn) {
     const struct gw_buf *first = conn->out.first;
     if (first->next == NULL) {
         const struct iovec only = { first->data + first->start + conn->out.offset, conn->out.bytes };
-        gw_io_send(r->io, gw_conn_slot(r, conn), &only, 1);
+        gw_io_send(r->io, conn->slot, &only, 1);
     } else {
         gw_conn_send_several(r, conn);
     }
@@ -356,7 +361,7 @@ void gw_conn_released(struct gw_reactor *r, struct gw_conn *conn) {
     // The next connection of the slot begins its timer anew, which would tear the wheel's list.
     assert(!gw_timer_is_armed(&conn->timer));
     gw_outbound_clear(&conn->out, &r->references);
-    gw_peers_leave(&r->peers, gw_conn_slot(r, conn));
+    gw_peers_leave(&r->peers, conn->slot);
     conn->flags &= GW_CONN_READY | GW_CONN_DIRTY;
     conn->phase = GW_PHASE_FREE;
     r->stats.closed++;

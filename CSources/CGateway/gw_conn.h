@@ -48,7 +48,12 @@ enum gw_conn_flags {
 };
 
 struct gw_conn {
-    uint32_t generation;
+    union {
+        struct {
+            uint32_t slot, generation;
+        };
+        gw_conn_id id;                // both
+    };
     union {
         struct {
             uint16_t flags;
@@ -56,17 +61,19 @@ struct gw_conn {
         };
         uint32_t state;               // both, for one look at them
     };
+    uint16_t close_code;          // 0 until either side names one
+    uint16_t short_turn;          // the turn (mod 2^16) in which its short messages went straight to events
     uint32_t input_first, input_last;   // receive buffers not yet decoded, GW_NO_BUFFER
     struct gw_buf *held;          // input older than that, copied off the receive ring while it had to wait
     struct gw_outbound out;
     uint32_t active_tick;         // of the last receive
     uint32_t progress_tick;       // of the send under way: when it began or last moved
-    uint32_t since_tick;          // of the present phase
+    union {
+        uint32_t since_tick;      // of the present phase, if it is not OPEN
+        uint32_t idle_ticks;      // of an OPEN one; 0: never
+    };
     uint32_t timer_tick;          // for which the timer was armed
     struct gw_timer timer;
-    uint32_t idle_ticks;          // 0: never
-    uint16_t close_code;          // 0 until either side names one
-    uint16_t short_turn;          // the turn (mod 2^16) in which its short messages went straight to events
     struct gw_message message;    // in the handshake: the request, while it arrives in pieces
     struct gw_ws_decoder decoder;
 };
@@ -114,6 +121,9 @@ int gw_inbound_decode(struct gw_reactor *r, struct gw_conn *conn);
 // messages at its front become events at once. Their answers are not yet queued, so a connection that went this way is
 // decoded again only in the next turn, which sees them.
 void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes);
+// Hands out the short whole messages that [at, end) of the receive buffer at data begins with; the decoder is between
+// messages. Returns where they end.
+uint8_t *gw_inbound_run(struct gw_reactor *r, const struct gw_conn *conn, uint8_t *at, uint8_t *data, const uint8_t *end);
 // Input like any other, [start, end) of the buffer: decoded when the connection's turn comes.
 void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t start, uint32_t end);
 // Moves input that has to wait off the receive ring, which others need; without a buffer for it the connection

@@ -4,58 +4,55 @@
 #ifndef GW_EVERYDAY_H
 #define GW_EVERYDAY_H
 
+#include <stddef.h>
+
 #include "gw_reactor.h"
 #include "gw_ws_short.h"
 
-// Nobody waits in the list from an earlier turn, and nothing of this connection does.
+enum { GW_SHORT_ANSWER_BYTES_MAX = GW_WS_SHORT_BYTES_MAX + GW_WS_SERVER_HEADER_BYTES_MAX };
+
+// Nothing of the connection's input waits, and its queue takes the answers to all that a turn can hand out this way.
 static inline int gw_inbound_is_calm(const struct gw_reactor *r, const struct gw_conn *conn) {
     return gw_conn_is_open_without(conn, GW_CONN_READY | GW_CONN_PAUSED | GW_CONN_MUTED)
-        && conn->input_first == GW_NO_BUFFER && r->ready_carried == 0
-        && conn->short_turn != (uint16_t)r->stats.turns && gw_ws_is_between_messages(&conn->decoder);
+        && gw_ws_is_between_messages(&conn->decoder) && conn->out.bytes < r->outbound_pause;
 }
 
-// Hands out the short whole messages at the front of data[at, end), while the turn and the queue take them. The
-// decoder is between messages. Returns where they end.
+// Hands out the short whole message that [data, end) begins with. Where its frame ends; NULL: there is none.
 __attribute__((always_inline))
-static inline uint32_t gw_inbound_run(struct gw_reactor *r, struct gw_conn *conn, uint8_t *data, uint32_t at,
-                                      uint32_t end, uint32_t *queued) {
-    const gw_conn_id id = gw_conn_identity(r, conn);
-    const size_t limit = r->short_bytes_max;
-    const uint32_t pause = r->outbound_pause;
-    struct gw_event *const first = &r->events[r->events_count], *const last = &r->events[r->events_max];
-    struct gw_event *event = first;
-    uint32_t sum = *queued;
-    size_t payload;
-    while (event < last && sum < pause && gw_ws_take_short(data + at, end - at, limit, &payload)) {
-        *event++ = (struct gw_event){
-            .conn = id, .kind = GW_EVENT_MESSAGE, .opcode = data[at] & 0x0F,
-            .data = data + at + GW_WS_SHORT_HEADER_BYTES, .length = payload,
-        };
-        at += GW_WS_SHORT_HEADER_BYTES + (uint32_t)payload;
-        sum += GW_WS_SERVER_HEADER_BYTES_MAX + (uint32_t)payload;
+static inline uint8_t *gw_inbound_take(struct gw_event *event, gw_conn_id id, uint8_t *data, const uint8_t *end) {
+    uint32_t opcode;
+    uint8_t *next = gw_ws_take_short(data, end, &opcode);
+    if (next != NULL) {
+        // The members from kind to lease, in one store.
+        const uint64_t kind = GW_EVENT_MESSAGE | (uint64_t)opcode << 8;
+        event->conn = id;
+        memcpy((uint8_t *)event + offsetof(struct gw_event, kind), &kind, sizeof kind);
+        event->data = data + GW_WS_SHORT_HEADER_BYTES;
+        event->length = (uint64_t)(next - event->data);
     }
-    *queued = sum;
-    const uint32_t count = (uint32_t)(event - first);
-    r->events_count += count;
-    r->stats.messages_in += count;
-    return at;
+    return next;
 }
 
 __attribute__((always_inline))
 static inline void gw_everyday_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes) {
     r->stats.bytes_in += bytes;
-    uint32_t at = 0;
-    if (gw_inbound_is_calm(r, conn)) {
-        uint32_t queued = conn->out.bytes;
-        at = gw_inbound_run(r, conn, gw_received_data(r, buffer), 0, bytes, &queued);
-        conn->short_turn = at > 0 ? (uint16_t)r->stats.turns : conn->short_turn;
+    if (gw_inbound_is_calm(r, conn) && r->event < r->short_end) {
+        uint8_t *data = gw_received_data(r, buffer), *end = data + bytes;
+        uint8_t *at = gw_inbound_take(r->event, conn->id, data, end);
+        if (at != NULL) {
+            r->event++;
+            r->stats.messages_in++;
+            conn->short_turn = (uint16_t)r->stats.turns;
+            if (at == end || (at = gw_inbound_run(r, conn, at, data, end)) == end) {
+                conn->active_tick = r->now;
+                gw_reactor_spend(r, buffer);
+                return;
+            }
+            gw_inbound_enqueue(r, conn, buffer, (uint32_t)(at - data), bytes);
+            return;
+        }
     }
-    if (at < bytes) {
-        gw_inbound_enqueue(r, conn, buffer, at, bytes);
-        return;
-    }
-    conn->active_tick = r->now;
-    gw_reactor_spend(r, buffer);
+    gw_inbound_enqueue(r, conn, buffer, 0, bytes);
 }
 
 // True: all that was queued has left, and nothing waits for that; else nothing is done, and it is gw_conn_sent's.

@@ -64,7 +64,7 @@ static void gw_gathering_evict(struct gw_reactor *r, struct gw_conn *conn) {
 
 int gw_gathering_hold(struct gw_reactor *r, struct gw_conn *conn, uint64_t bytes) {
     struct gw_gathering *g = &r->gathering;
-    const uint32_t slot = gw_conn_slot(r, conn);
+    const uint32_t slot = conn->slot;
     struct gw_gathered *of = &g->connections[slot];
     assert(bytes > 0 && bytes <= UINT32_MAX && conn->phase == GW_PHASE_OPEN);
     if (of->bytes == bytes) {
@@ -89,7 +89,7 @@ int gw_gathering_hold(struct gw_reactor *r, struct gw_conn *conn, uint64_t bytes
 
 void gw_gathering_end(struct gw_reactor *r, struct gw_conn *conn) {
     struct gw_gathering *g = &r->gathering;
-    const uint32_t slot = gw_conn_slot(r, conn);
+    const uint32_t slot = conn->slot;
     struct gw_gathered *of = &g->connections[slot];
     if (of->bytes == 0) {
         return;
@@ -106,8 +106,8 @@ void gw_gathering_drop(struct gw_reactor *r, struct gw_conn *conn) {
 }
 
 void gw_gathering_trust(struct gw_reactor *r, const struct gw_conn *conn) {
-    struct gw_peer_count *peer = gw_peers_find(&r->peers, gw_conn_slot(r, conn));
+    struct gw_peer_count *peer = gw_peers_find(&r->peers, conn->slot);
     if (peer != NULL) {
-        peer->gathered_bytes -= r->gathering.connections[gw_conn_slot(r, conn)].bytes;
+        peer->gathered_bytes -= r->gathering.connections[conn->slot].bytes;
     }
 }

@@ -37,7 +37,7 @@ void gw_inbound_drop(struct gw_reactor *r, struct gw_conn *conn) {
 void gw_inbound_unmute(struct gw_reactor *r, struct gw_conn *conn) {
     if ((conn->flags & (GW_CONN_MUTED | GW_CONN_PEER_ENDED)) == GW_CONN_MUTED) {
         conn->flags &= (uint16_t)~GW_CONN_MUTED;
-        gw_io_receive_start(r->io, gw_conn_slot(r, conn));
+        gw_io_receive_start(r->io, conn->slot);
     }
 }
 
@@ -77,7 +77,7 @@ static void gw_inbound_accept(struct gw_reactor *r, struct gw_conn *conn, struct
     }
     gw_conn_open(r, conn);
     conn->decoder.deflate = handshake->deflate.agreed;
-    struct gw_event *event = gw_reactor_push_event(r, gw_conn_identity(r, conn), GW_EVENT_OPENED, 0);
+    struct gw_event *event = gw_reactor_push_event(r, conn->id, GW_EVENT_OPENED, 0);
     event->subprotocol = handshake->subprotocol >= 0 ? (uint8_t)handshake->subprotocol : GW_NO_SUBPROTOCOL;
     event->data = (const uint8_t *)handshake->authorization.data;
     event->length = handshake->authorization.length;
@@ -194,7 +194,7 @@ static uint32_t gw_inbound_piece(struct gw_reactor *r, struct gw_conn *conn, con
     case GW_MESSAGE_WHOLE:
         break;
     }
-    struct gw_event *event = gw_reactor_push_event(r, gw_conn_identity(r, conn), GW_EVENT_MESSAGE, item->opcode);
+    struct gw_event *event = gw_reactor_push_event(r, conn->id, GW_EVENT_MESSAGE, item->opcode);
     event->data = data;
     event->length = length;
     if (buf != NULL) {
@@ -232,7 +232,7 @@ static int gw_inbound_wait(struct gw_reactor *r, struct gw_conn *conn) {
         return 1;
     }
     conn->flags |= GW_CONN_PAUSED | GW_CONN_MUTED;
-    gw_io_receive_pause(r->io, gw_conn_slot(r, conn));
+    gw_io_receive_pause(r->io, conn->slot);
     gw_inbound_hold(r, conn);
     return 0;
 }
@@ -265,6 +265,24 @@ void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t bu
     gw_everyday_received(r, conn, buffer, bytes);
 }
 
+uint8_t *gw_inbound_run(struct gw_reactor *r, const struct gw_conn *conn, uint8_t *at, uint8_t *data, const uint8_t *end) {
+    const uint8_t *reach = data + r->io->receive_buffer_bytes - GW_WS_SHORT_REACH_BYTES;
+    const struct gw_event *event_end = r->short_end;
+    struct gw_event *event = r->event;
+    const gw_conn_id id = conn->id;
+    while (event < event_end && at <= reach) {
+        uint8_t *next = gw_inbound_take(event, id, at, end);
+        if (next == NULL) {
+            break;
+        }
+        event++;
+        at = next;
+    }
+    r->stats.messages_in += (uint64_t)(event - r->event);
+    r->event = event;
+    return at;
+}
+
 enum gw_progress { GW_CONSUMED, GW_STOPPED, GW_LATER };
 
 // Decodes data[*start, end) and moves *start. CONSUMED: all of it. STOPPED: the connection takes no more now.
@@ -274,8 +292,12 @@ static inline enum gw_progress gw_inbound_frames(struct gw_reactor *r, struct gw
                                                  uint32_t *queued) {
     enum gw_progress progress = GW_CONSUMED;
     uint32_t at = *start, sum = *queued;
-    if (source == NULL && conn->phase == GW_PHASE_OPEN && gw_ws_is_between_messages(&conn->decoder)) {
-        at = gw_inbound_run(r, conn, data, at, end, &sum);
+    if (source == NULL && conn->phase == GW_PHASE_OPEN && sum < r->outbound_pause
+        && gw_ws_is_between_messages(&conn->decoder)) {
+        const struct gw_event *first = r->event;
+        at = (uint32_t)(gw_inbound_run(r, conn, data + at, data, data + end) - data);
+        // As below, frame by frame: what a masked header is longer than an answer's.
+        sum += at - *start + (uint32_t)(r->event - first) * (GW_WS_SERVER_HEADER_BYTES_MAX - GW_WS_SHORT_HEADER_BYTES);
     }
     while (at < end) {
         if (!gw_reactor_has_room(r)) {

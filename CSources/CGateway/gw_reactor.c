@@ -43,7 +43,7 @@ static void gw_turn_release(struct gw_reactor *r) {
     }
     r->spent_count = 0;
     gw_turn_release_bufs(r);
-    r->events_count = 0;
+    r->event = r->events;
 }
 
 static void gw_turn_flush(struct gw_reactor *r) {
@@ -92,7 +92,8 @@ static void gw_turn_tick(struct gw_reactor *r) {
 static void gw_turn_begin(struct gw_reactor *r) {
     r->stats.turns++;
     gw_turn_tick(r);
-    r->ready_carried = r->ready_count;
+    // Whoever waits from an earlier turn comes first.
+    r->short_end = r->ready_count == 0 && r->takes_short ? r->events_end : r->events;
 }
 
 static int gw_turn_events(struct gw_reactor *r, uint64_t timeout_ns) {
@@ -158,6 +159,7 @@ static void gw_turn_expire(struct gw_reactor *r) {
 // First come, first served; who has more than this turn takes goes behind those who wait.
 static void gw_turn_advance(struct gw_reactor *r) {
     const uint32_t count = r->ready_count;
+    r->short_end = r->takes_short ? r->events_end : r->events;
     uint32_t done = 0;
     while (done < count && gw_reactor_has_room(r)) {
         const uint32_t slot = r->ready[done++];
@@ -203,7 +205,7 @@ int gw_reactor_turn(struct gw_reactor *r, uint64_t timeout_ns, const struct gw_e
     }
     gw_turn_expire(r);
     gw_turn_advance(r);
-    return (int)r->events_count;
+    return (int)(r->event - r->events);
 }
 
 void gw_reactor_wake(struct gw_reactor *r) { gw_io_wake(r->io); }
@@ -217,7 +219,7 @@ void gw_reactor_stop_listening(struct gw_reactor *r) { gw_io_stop_listening(r->i
 // Life.
 
 static uint64_t gw_reactor_arrays_bytes(const struct gw_reactor *r) {
-    return r->events_max * (sizeof *r->events + sizeof *r->event_bufs)
+    return (uint64_t)(r->events_end - r->events) * (sizeof *r->events + sizeof *r->event_bufs)
          + r->io->receive_buffers * (sizeof *r->received + sizeof *r->spent)
          + GW_IO_EVENTS * sizeof *r->io_events;
 }
@@ -282,8 +284,8 @@ static int gw_reactor_allocate(struct gw_reactor *r, const struct gw_config *con
     r->conns = conns == MAP_FAILED ? NULL : conns;
     r->received = calloc(config->receive_buffers, sizeof *r->received);
     r->spent = calloc(config->receive_buffers, sizeof *r->spent);
-    r->events = calloc(r->events_max, sizeof *r->events);
-    r->event_bufs = calloc(r->events_max, sizeof *r->event_bufs);
+    r->events = calloc(config->batch_events_max, sizeof *r->events);
+    r->event_bufs = calloc(config->batch_events_max, sizeof *r->event_bufs);
     r->ready = calloc(2 * (size_t)r->connections_max, sizeof *r->ready);   // the walk appends while it reads
     r->dirty = calloc(r->connections_max, sizeof *r->dirty);
     r->io_events = calloc(GW_IO_EVENTS, sizeof *r->io_events);
@@ -316,7 +318,6 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     r->io = io;
     r->uring = gw_uring_front(io);
     r->connections_max = config->connections_max;
-    r->events_max = config->batch_events_max;
     r->outbound_bytes_max = config->outbound_bytes_max;
     r->outbound_pause = config->outbound_bytes_max / 2;
     r->outbound_resume = config->outbound_bytes_max / 4;
@@ -345,8 +346,10 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     r->codec = (struct gw_ws_config){
         .message_bytes_max = config->message_bytes_max, .fragments_max = config->fragments_max, .pool = r->pool,
     };
-    r->short_bytes_max = config->message_bytes_max < GW_WS_SHORT_BYTES_MAX ? config->message_bytes_max
-                                                                            : GW_WS_SHORT_BYTES_MAX;
+    r->event = r->events;
+    r->events_end = r->events + config->batch_events_max;
+    r->takes_short = config->message_bytes_max >= GW_WS_SHORT_BYTES_MAX
+                  && config->batch_events_max * GW_SHORT_ANSWER_BYTES_MAX <= r->outbound_pause;
     r->frame_payload_max = gw_pool_buffer_bytes_max(r->pool) - GW_WS_SERVER_HEADER_BYTES_MAX;
     gw_turn_tick(r);
     gw_wheel_init(&r->wheel, &r->conns->timer, sizeof *r->conns, r->now);

@@ -48,12 +48,12 @@ struct gw_reactor {
     struct gw_ws_config codec;
 
     struct gw_event *events;       // this turn's
-    uint32_t events_count;
-    uint32_t events_max;
+    struct gw_event *event;        // the next of them
+    struct gw_event *events_end;
+    struct gw_event *short_end;    // where short messages stop going straight to events: here, or at once
 
     uint32_t *ready;               // slots with input to decode or an event to hand out, first come first served
     uint32_t ready_count;
-    uint32_t ready_carried;        // of them, those from an earlier turn
     uint32_t *dirty;               // slots with bytes to send and no send under way
     uint32_t dirty_count;
     uint32_t *spent;               // receive buffers that go back to the kernel when the next turn begins
@@ -63,7 +63,7 @@ struct gw_reactor {
     uint32_t leased;               // receive buffers with a lease
 
     uint32_t now;                  // tick of the turn
-    uint32_t short_bytes_max;      // a message up to this may go the everyday way
+    uint8_t takes_short;           // messages may go the everyday way
     uint32_t frame_payload_max;    // what fits a buffer with its header
     uint32_t outbound_bytes_max;
     uint32_t outbound_pause;       // with this much queued a connection's messages wait
@@ -99,32 +99,25 @@ void gw_config_free_policy(struct gw_handshake_policy *policy);
 // A deadline is never early: the present tick has begun already. 0 stays 0.
 static inline uint32_t gw_deadline_ticks(uint32_t ms) { return ms == 0 ? 0 : gw_ticks(ms) + 1; }
 
-static inline uint32_t gw_conn_slot(const struct gw_reactor *r, const struct gw_conn *conn) {
-    return (uint32_t)(conn - r->conns);
-}
-static inline gw_conn_id gw_conn_identity(const struct gw_reactor *r, const struct gw_conn *conn) {
-    return (gw_conn_id)conn->generation << 32 | gw_conn_slot(r, conn);
-}
-
 // Both lists hold a connection at most once; its flags know.
 static inline void gw_reactor_make_ready(struct gw_reactor *r, struct gw_conn *conn) {
     if (!(conn->flags & GW_CONN_READY)) {
         conn->flags |= GW_CONN_READY;
-        r->ready[r->ready_count++] = gw_conn_slot(r, conn);
+        r->ready[r->ready_count++] = conn->slot;
     }
 }
 static inline void gw_reactor_make_dirty(struct gw_reactor *r, struct gw_conn *conn) {
     if (!(conn->flags & (GW_CONN_DIRTY | GW_CONN_SENDING))) {
         conn->flags |= GW_CONN_DIRTY;
-        r->dirty[r->dirty_count++] = gw_conn_slot(r, conn);
+        r->dirty[r->dirty_count++] = conn->slot;
     }
 }
 
-static inline int gw_reactor_has_room(const struct gw_reactor *r) { return r->events_count < r->events_max; }
+static inline int gw_reactor_has_room(const struct gw_reactor *r) { return r->event < r->events_end; }
 
 static inline struct gw_event *gw_reactor_push_event(struct gw_reactor *r, gw_conn_id id, uint8_t kind,
                                                      uint8_t opcode) {
-    struct gw_event *event = &r->events[r->events_count++];
+    struct gw_event *event = r->event++;
     *event = (struct gw_event){ .conn = id, .kind = kind, .opcode = opcode };
     return event;
 }
@@ -143,8 +136,9 @@ static inline void gw_reactor_spend_buf(struct gw_reactor *r, struct gw_buf *buf
 }
 // Remembers the pool buffer that the latest event's payload lies in.
 static inline void gw_reactor_lie_in(struct gw_reactor *r, struct gw_event *event, struct gw_buf *buf) {
-    r->event_bufs[r->events_count - 1] = buf;
-    event->lease = (uint16_t)r->events_count;
+    const uint16_t number = (uint16_t)(r->event - r->events);
+    r->event_bufs[number - 1] = buf;
+    event->lease = number;
 }
 
 #endif

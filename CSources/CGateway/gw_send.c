@@ -10,7 +10,7 @@ static struct gw_conn *gw_conn_find(struct gw_reactor *r, gw_conn_id id) {
         return NULL;
     }
     struct gw_conn *conn = &r->conns[slot];
-    return conn->generation == id >> 32 && (conn->flags & GW_CONN_OPENED) ? conn : NULL;
+    return conn->id == id && (conn->flags & GW_CONN_OPENED) ? conn : NULL;
 }
 
 // The caller is told GW_EVENT_WRITABLE: by the send under way when it drains the queue, else by a short timer,
@@ -181,11 +181,11 @@ int gw_conn_trust(struct gw_reactor *r, gw_conn_id id) {
         return GW_ENOCONN;
     }
     gw_gathering_trust(r, conn);
-    gw_peers_leave(&r->peers, gw_conn_slot(r, conn));
+    gw_peers_leave(&r->peers, conn->slot);
     return 0;
 }
 
 uint64_t gw_conn_peer(struct gw_reactor *r, gw_conn_id id) {
     const struct gw_conn *conn = gw_conn_find(r, id);
-    return conn == NULL ? 0 : gw_peers_of(&r->peers, gw_conn_slot(r, conn));
+    return conn == NULL ? 0 : gw_peers_of(&r->peers, conn->slot);
 }

@@ -2,6 +2,10 @@
 // the processor has it.
 #include "gw_mask.h"
 
+const uint8_t gw_mask_keep[2 * GW_MASK_VECTOR_BYTES] = {
+    0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+};
+
 bool gw_mask_apply_words(uint8_t *data, size_t length, uint32_t mask) {
     const uint64_t words = gw_mask_words(mask, 0);
     uint64_t seen = 0;

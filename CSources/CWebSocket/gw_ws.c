@@ -342,6 +342,10 @@ bool gw_ws_keep_text(uint8_t *text, size_t bytes, uint32_t mask) {
     return false;
 }
 
+bool gw_ws_unmask_short(uint8_t *data, size_t bytes, uint32_t mask, bool binary) {
+    return gw_mask_apply_short(data, bytes, mask) || binary || gw_ws_keep_text(data, bytes, mask);
+}
+
 static void store_big_endian(uint8_t *out, uint64_t value, size_t bytes) {
     for (size_t index = bytes; index > 0; index--) {
         out[index - 1] = (uint8_t)value;

@@ -1,4 +1,4 @@
-// Masking against one byte at a time, in each of its three ways and from every offset: the same bytes, the same
+// Masking against one byte at a time, in each of its four ways and from every offset: the same bytes, the same
 // verdict on ASCII, nothing touched outside.
 #include <stdbool.h>
 
@@ -36,6 +36,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     if (bytes <= GW_MASK_SHORT_BYTES) {
         memcpy(got, data + HEAD, bytes);
         EXPECT(gw_mask_apply_short(got, bytes, mask) == ascii_from_start && memcmp(got, wanted, bytes) == 0);
+    }
+    if (bytes <= GW_MASK_VECTOR_BYTES) {
+        uint8_t vector[GW_MASK_VECTOR_BYTES], before[GW_MASK_VECTOR_BYTES];
+        memset(before, 0xE7, sizeof before);
+        memcpy(before, data + HEAD, bytes);
+        memcpy(vector, before, sizeof vector);
+        EXPECT(gw_mask_apply_vector(vector, bytes, mask) == ascii_from_start && memcmp(vector, wanted, bytes) == 0);
+        EXPECT(memcmp(vector + bytes, before + bytes, sizeof vector - bytes) == 0);
     }
     free(wanted);
     free(got);

@@ -89,4 +89,28 @@ static inline bool gw_mask_apply_short(uint8_t *data, size_t length, uint32_t ma
     return seen < 0x80;
 }
 
+// The same for at most GW_MASK_VECTOR_BYTES and without a branch: so many bytes from data on are read and written, of which
+// those behind length stay as they were.
+enum { GW_MASK_VECTOR_BYTES = 16 };
+
+extern const uint8_t gw_mask_keep[2 * GW_MASK_VECTOR_BYTES];   // ones, and as many zeros behind them
+
+typedef uint32_t gw_mask_quads __attribute__((vector_size(GW_MASK_VECTOR_BYTES)));
+typedef char gw_mask_chars __attribute__((vector_size(GW_MASK_VECTOR_BYTES)));
+
+static inline bool gw_mask_apply_vector(uint8_t *data, size_t length, uint32_t mask) {
+    gw_mask_quads vector, keep;
+    memcpy(&vector, data, sizeof vector);
+    memcpy(&keep, gw_mask_keep + GW_MASK_VECTOR_BYTES - length, sizeof keep);
+    vector ^= (gw_mask_quads){ mask, mask, mask, mask } & keep;
+    memcpy(data, &vector, sizeof vector);
+#if defined(__SSE2__)
+    const uint32_t seen = (uint32_t)__builtin_ia32_pmovmskb128((gw_mask_chars)vector);
+    return (seen & ((1u << length) - 1)) == 0;
+#else
+    const gw_mask_vector seen = (gw_mask_vector)(vector & keep);
+    return gw_mask_is_ascii(seen[0] | seen[1]);
+#endif
+}
+
 #endif
