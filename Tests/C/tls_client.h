@@ -31,9 +31,9 @@ HELPER struct tls_files tls_files_named(const char *directory, const char *name)
     return files;
 }
 
-// Signed by itself, for localhost. The key is the caller's to free.
-HELPER EVP_PKEY *tls_write_certificate(const struct tls_files *files, const char *subject) {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
+// Signed by itself.
+HELPER void tls_sign_certificate(const struct tls_files *files, const char *subject, EVP_PKEY *key,
+                                 const EVP_MD *digest) {
     X509 *certificate = X509_new();
     X509_NAME *name = X509_get_subject_name(certificate);
     CHECK(key != NULL && X509_set_version(certificate, 2) == 1);
@@ -42,12 +42,18 @@ HELPER EVP_PKEY *tls_write_certificate(const struct tls_files *files, const char
     CHECK(X509_gmtime_adj(X509_getm_notAfter(certificate), 86400) != NULL);
     CHECK(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)subject, -1, -1, 0) == 1);
     CHECK(X509_set_issuer_name(certificate, name) == 1 && X509_set_pubkey(certificate, key) == 1);
-    CHECK(X509_sign(certificate, key, EVP_sha256()) > 0);
+    CHECK(X509_sign(certificate, key, digest) > 0);
     FILE *file = fopen(files->certificate, "w");
     CHECK(file != NULL && PEM_write_X509(file, certificate) == 1 && fclose(file) == 0);
     file = fopen(files->key, "w");
     CHECK(file != NULL && PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) == 1 && fclose(file) == 0);
     X509_free(certificate);
+}
+
+// The key is the caller's to free.
+HELPER EVP_PKEY *tls_write_certificate(const struct tls_files *files, const char *subject) {
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    tls_sign_certificate(files, subject, key, EVP_sha256());
     return key;
 }
 

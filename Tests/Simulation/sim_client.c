@@ -109,12 +109,17 @@ static void client_put_request(struct sim_client *client, uint64_t *random) {
     client->record->clean &= !bad;
 }
 
-static void client_put_garbage(struct sim_client *client, uint64_t *random) {
+static void client_put_garbage(struct sim_client *client, struct sim_io *sim, uint64_t *random) {
     uint8_t bytes[64];
     for (uint32_t i = 0; i < sizeof bytes; i++) {
         bytes[i] = (uint8_t)test_random(random);
     }
-    client_put(client, bytes, 1 + sim_below(random, sizeof bytes));
+    const uint32_t length = 1 + sim_below(random, sizeof bytes);
+    if (client->tls != NULL && sim_below(random, 2)) {
+        (void)sim_client_write(sim, client->wire, bytes, length);   // among the records
+    } else {
+        client_put(client, bytes, length);
+    }
     client->record->clean = 0;
     client->garbled = 1;
 }
@@ -127,7 +132,7 @@ void sim_client_say_goodbye(struct sim_client *client) {
     }
 }
 
-static void client_say(struct sim_client *client, uint64_t *random) {
+static void client_say(struct sim_client *client, struct sim_io *sim, uint64_t *random) {
     const uint32_t what = sim_below(random, 100);
     client->out_start = client->out_end = 0;
     if (client->upgraded == 0) {
@@ -141,7 +146,7 @@ static void client_say(struct sim_client *client, uint64_t *random) {
     } else if (what < 90) {
         client_put_ping(client, random);
     } else if (!client->calm && what < 92) {
-        client_put_garbage(client, random);
+        client_put_garbage(client, sim, random);
     } else if (what < 94) {
         sim_client_say_goodbye(client);
     }
@@ -149,6 +154,11 @@ static void client_say(struct sim_client *client, uint64_t *random) {
 
 static void client_write(struct sim_client *client, struct sim_io *sim, uint64_t *random) {
     const uint32_t left = client->out_end - client->out_start;
+    if (client->tls != NULL) {
+        const uint8_t *bytes = client->out + client->out_start;
+        client->out_start += sim_tls_write(client->tls, sim, client->wire, bytes, left, random);
+        return;
+    }
     const uint32_t most = sim_below(random, 2) ? left : 1 + sim_below(random, left);
     client->out_start += sim_client_write(sim, client->wire, client->out + client->out_start, most);
 }
@@ -247,13 +257,17 @@ static void client_hear(struct sim_client *client) {
 }
 
 void sim_client_leave(struct sim_client *client, struct sim_io *sim) {
+    sim_tls_free(client->tls);
+    client->tls = NULL;
     sim_release(sim, client->wire);
     client->wire = SIM_NONE;
 }
 
 void sim_client_listen(struct sim_client *client, struct sim_io *sim, uint32_t most) {
-    const uint32_t room = SIM_IN_BYTES - client->in_end;
-    const int32_t some = sim_client_read(sim, client->wire, client->in + client->in_end, most < room ? most : room);
+    const uint32_t left = SIM_IN_BYTES - client->in_end, room = most < left ? most : left;
+    uint8_t *to = client->in + client->in_end;
+    const int32_t some = client->tls != NULL ? sim_tls_read(client->tls, sim, client->wire, to, room)
+                                             : sim_client_read(sim, client->wire, to, room);
     if (some < 0) {
         // Unless both have said goodbye, the server has cut it short.
         client->record->clean &= client->record->parted;
@@ -269,14 +283,16 @@ void sim_client_listen(struct sim_client *client, struct sim_io *sim, uint32_t m
 
 void sim_client_start(struct sim_client *client, struct sim_io *sim, struct sim_record *record, uint32_t number,
                       uint64_t *random) {
-    const uint8_t calm = client->calm, deflates = client->deflates;
+    const uint8_t calm = client->calm, deflates = client->deflates, secure = client->secure;
     memset(client, 0, offsetof(struct sim_client, out));
     client->calm = calm;
     client->deflates = deflates;
+    client->secure = secure;
     client->number = number;
     client->record = record;
     record->clean = 1;
     client->wire = sim_connect(sim, 64 + sim_below(random, sim_below(random, 2) ? 8000 : 200), 1 + sim_below(random, SIM_PEERS));
+    client->tls = secure && client->wire != SIM_NONE ? sim_tls_create(random) : NULL;
 }
 
 // Its end, in one of the ways a peer has.
@@ -287,6 +303,9 @@ static void client_break_off(struct sim_client *client, struct sim_io *sim, uint
         sim_client_reset(sim, client->wire);
         break;
     case 1:
+        if (client->tls != NULL && sim_below(random, 2)) {
+            sim_tls_end(client->tls, sim, client->wire);
+        }
         sim_client_end(sim, client->wire);
         client->out_start = client->out_end = 0;
         return;   // it goes on reading
@@ -301,7 +320,7 @@ void sim_client_act(struct sim_client *client, struct sim_io *sim, int talk, uin
     const uint32_t what = sim_below(random, 100);
     if (what < 50 && !ended) {
         if (sim_client_has_written(client) && talk && !client->closing && !client->garbled) {
-            client_say(client, random);
+            client_say(client, sim, random);
         }
         if (!sim_client_has_written(client)) {
             client_write(client, sim, random);

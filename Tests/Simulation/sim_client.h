@@ -6,7 +6,7 @@
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
 
-#include "sim.h"
+#include "sim_tls.h"
 
 enum { SIM_MESSAGE_BYTES_MAX = 2000, SIM_OUT_BYTES = 4096, SIM_IN_BYTES = 8192, SIM_PEERS = 2 };
 
@@ -32,9 +32,11 @@ struct sim_client {
     uint32_t out_start, out_end, in_end;
     uint8_t upgraded;                // 1: asked, 2: answered
     uint8_t deflates;                // offers compression, and uses it
+    uint8_t secure;                  // speaks TLS
     uint8_t calm;                    // never anything but messages, pings and an orderly end
     uint8_t closing;                 // has sent a close frame
     uint8_t garbled;                 // its input or the server's answer to it means nothing any more
+    struct ssl_st *tls;              // while it is connected, if it is secure
     uint8_t out[SIM_OUT_BYTES], in[SIM_IN_BYTES];
 };
 
@@ -50,7 +52,7 @@ void sim_client_listen(struct sim_client *client, struct sim_io *sim, uint32_t m
 void sim_client_leave(struct sim_client *client, struct sim_io *sim);
 void sim_client_say_goodbye(struct sim_client *client);
 static inline int sim_client_has_written(const struct sim_client *client) {
-    return client->out_start == client->out_end;
+    return client->out_start == client->out_end && (client->tls == NULL || sim_tls_has_written(client->tls));
 }
 
 #endif

@@ -1,8 +1,8 @@
 // The gateway's core over the simulated network: a seed makes a run, and a run holds what the core promises.
 //
-//     simulate                     the number of seeds it was built for (SEEDS), from 1
-//     simulate --seeds FROM COUNT
-//     simulate --seed N            one, and says what happened in it
+//     simulate                     the numbers of seeds it was built for (SEEDS; SECURE_SEEDS over TLS), from 1
+//     simulate [--tls] --seeds FROM COUNT
+//     simulate [--tls] --seed N    one, and says what happened in it
 //
 // In every run an id's events come in order and never after its end; a message is seen once, whole, in its place;
 // echoes, frames and pongs come back so too; in the end no connection, buffer or lease is left. In a calm run, in
@@ -21,6 +21,7 @@ struct run {
     struct gw_reactor *reactor;
     uint64_t random;
     int calm, noisy, hoarding, deflates;
+    struct gw_io *layer;                       // TLS; NULL: there is none
     uint32_t records_count, announced;
     uint32_t share;                            // of a peer: connections not trusted; 0: any number
     uint8_t trusted[SIM_SOCKETS_MAX];          // by slot
@@ -46,12 +47,13 @@ static struct sim_io sim;
 static struct run run;
 static struct totals totals;
 static uint64_t seed_now;
+static int secure_now;
 
 // What is called when anything aborts: a check, an assertion of the core, a sanitizer.
 static void say_seed(int signal_number) {
     char line[128];
-    const int length = snprintf(line, sizeof line, "seed %llu failed: Tests/Simulation/run --seed %llu\n",
-                                (unsigned long long)seed_now, (unsigned long long)seed_now);
+    const int length = snprintf(line, sizeof line, "seed %llu failed: Tests/Simulation/run %s--seed %llu\n",
+                                (unsigned long long)seed_now, secure_now ? "--tls " : "", (unsigned long long)seed_now);
     if (write(STDERR_FILENO, line, (size_t)length) < 0) {
         _exit(1);
     }
@@ -255,6 +257,9 @@ static void server_turn(uint64_t timeout_ns) {
     if (run.hoarding && sim_below(&run.random, 30) == 0) {
         server_hoard();
     }
+    if (run.layer != NULL && run.hoarding && sim_below(&run.random, 30) == 0) {
+        sim_tls_hoard(run.layer);
+    }
     if (sim_below(&run.random, 10) == 0) {
         server_end_lease();
     }
@@ -292,7 +297,11 @@ static void run_open(void) {
     sim.busy_percent = among(5, 100);
     sim.accept_fails_in_1000 = among(0, 1) * among(1, 300);
     sim.send_fails_in_1000 = run.calm ? 0 : among(0, 20);
-    CHECK(gw_reactor_create_on(&config, &sim.io, &run.reactor) == 0);
+    if (secure_now) {
+        sim_tls_seed(seed_now);
+        run.layer = sim_tls_layer(&sim, !run.calm);
+    }
+    CHECK(gw_reactor_create_on(&config, secure_now ? run.layer : &sim.io, &run.reactor) == 0);
     CHECK(gw_reactor_listen(run.reactor, "sim", 1, 0) == 1);
 }
 
@@ -304,6 +313,7 @@ static void clients_act(int talk) {
         const uint32_t number = run.records_count++;
         client->calm = (uint8_t)run.calm;
         client->deflates = (uint8_t)run.deflates;
+        client->secure = (uint8_t)secure_now;
         sim_client_start(client, &sim, &run.records[number], number, &run.random);
     }
 }
@@ -361,6 +371,9 @@ static void run_close(void) {
     if (run.hoard_count > 0) {
         server_hoard();
     }
+    if (run.layer != NULL) {
+        sim_tls_give_back(run.layer);
+    }
     run.noisy = 0;
     // Quiet for some turns: nothing is told of a connection after its end.
     for (int turn = 0, quiet = 0; quiet < 10; turn++) {
@@ -394,6 +407,9 @@ static void run_close(void) {
     CHECK(stats.accepted == opened + stats.handshakes_failed + stats.peers_refused);
     CHECK(run.share > 0 || stats.peers_refused == 0);
     CHECK(stats.pool_bytes == 0 && sim_buffers_lent(&sim) == 0);
+    if (run.layer != NULL) {
+        sim_tls_expect_nothing_held(run.layer);
+    }
     totals.starved += stats.receive_starved;
     totals.closed_while_sending += sim.closed_while_sending;
     totals.peers_refused += stats.peers_refused;
@@ -448,16 +464,34 @@ static void simulation__holds_what_the_core_promises(void) {
           && totals.peers_refused > SEEDS / 2 && totals.inflated > SEEDS / 2);
 }
 
+// The same under the TLS layer. Fewer messages, for every connection shakes hands first.
+static void simulation__holds_it_over_tls(void) {
+    totals = (struct totals){ .turns = 0 };
+    secure_now = 1;
+    for (uint64_t seed = 1; seed <= SECURE_SEEDS; seed++) {
+        simulate(seed);
+    }
+    print_totals(SECURE_SEEDS);
+    CHECK(totals.messages / SECURE_SEEDS > 20 && totals.parted > SECURE_SEEDS && totals.starved > SECURE_SEEDS
+          && totals.closed_while_sending > SECURE_SEEDS && totals.peers_refused > SECURE_SEEDS);
+}
+
 int main(int argc, char **argv) {
     signal(SIGABRT, say_seed);
     signal(SIGSEGV, say_seed);
     if (argc == 1) {
         RUN(simulation__holds_what_the_core_promises);
+        RUN(simulation__holds_it_over_tls);
         return 0;
+    }
+    if (strcmp(argv[1], "--tls") == 0) {
+        secure_now = 1;
+        argc--;
+        argv++;
     }
     const int one = argc == 3 && strcmp(argv[1], "--seed") == 0;
     if (!one && !(argc == 4 && strcmp(argv[1], "--seeds") == 0)) {
-        fprintf(stderr, "usage: simulate [--seed N | --seeds FROM COUNT]\n");
+        fprintf(stderr, "usage: simulate [--tls] [--seed N | --seeds FROM COUNT]\n");
         return 64;
     }
     const uint64_t from = strtoull(argv[2], NULL, 10), count = one ? 1 : strtoull(argv[3], NULL, 10);
