@@ -109,6 +109,16 @@ enum Queries {
         ]
     }
 
+    /// Whether two users are friends, or one waits for the other's answer.
+    static func tie(_ one: Int64, _ other: Int64) -> PostgresQuery {
+        """
+        SELECT EXISTS (SELECT FROM friendship.friends WHERE user_id = \(one) AND friend_id = \(other))
+            OR EXISTS (SELECT FROM friendship.requests
+                       WHERE least(sender, recipient) = \(min(one, other))
+                         AND greatest(sender, recipient) = \(max(one, other)) AND state = 1)
+        """
+    }
+
     static func due(limit: Int) -> PostgresQuery {
         """
         SELECT id, sender, recipient FROM friendship.requests

@@ -5,8 +5,12 @@ import ServiceKit
 
 extension FriendshipStore {
     func remove(_ friend: Int64, of user: Int64) async throws {
+        // Looked at before anything is locked: who is no friend costs the same, whether they are anybody or not.
+        let found = try await postgres.query(
+            "SELECT FROM friendship.friends WHERE user_id = \(user) AND friend_id = \(friend)")
+        guard !found.isEmpty else { throw FriendshipError.noSuchFriend }
         try await change(of: user, friend) { connection in
-            // Only the caller's own row is made: what is no friend may be nobody.
+            // Only the caller's own row is made: who was a friend a moment ago may be nobody by now.
             try await connection.query(Self.lockKnown(user, friend))
             guard try await Self.unfriend(user, friend, on: connection) else { throw FriendshipError.noSuchFriend }
         }

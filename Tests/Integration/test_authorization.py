@@ -52,20 +52,23 @@ class Scene:
         return filled.replace("{group}", self.group).replace("{device}", self.device)
 
 
-@pytest.fixture(scope="module")
-def gone(shared_server):
+def end(api, database):
     """A user who had a device, a group and a friend, and whose account has come to its end."""
-    api = Api(shared_server.http)
     user, friend = Account(api), Account(api)
     user.befriend(friend)
     user.group = user.ok("POST", "/v1/friend-groups", {"name": "work"})["id"]
     user.ok("POST", "/v1/account:delete", {"password": PASSWORD})
-    shared_server.database.sql(f"UPDATE auth.accounts SET delete_after = now() WHERE id = {user.user}")
+    database.sql(f"UPDATE auth.accounts SET delete_after = now() WHERE id = {user.user}")
     deadline = time.monotonic() + 20
     while friend.call("GET", f"/v1/profiles/{user.user}")[0] != 404:
         assert time.monotonic() < deadline, "the account does not end"
         time.sleep(0.05)
     return user
+
+
+@pytest.fixture(scope="module")
+def gone(shared_server):
+    return end(Api(shared_server.http), shared_server.database)
 
 
 def test_every_method_of_the_contract_has_a_row():

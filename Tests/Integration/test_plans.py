@@ -5,12 +5,10 @@ runs (auto_explain), with the rows that every step of it really read, those insi
 looked at as soon as one of these calls runs it.
 """
 
-import json
-import re
 import subprocess
-from urllib.parse import quote
 
 import pytest
+from plans import EXPLAIN_HERE, Plans, explained, nodes
 from server import BINARY, ROOT, Database, Server, clean_environment
 from wire import Account, Api, Socket
 
@@ -21,10 +19,6 @@ ROWS_MAX = 2100
 # What every installation has few of: a table of one page is read whole, and should be.
 SMALL = {"signing_keys", "outbox"}
 SCHEMAS = {"auth", "profile", "friendship", "inbox"}
-
-EXPLAIN = ("session_preload_libraries=auto_explain", "auto_explain.log_min_duration=0", "auto_explain.log_analyze=on",
-           "auto_explain.log_timing=off", "auto_explain.log_verbose=on", "auto_explain.log_nested_statements=on",
-           "auto_explain.log_format=json")
 
 # What a seeded database lacks, for all of its users: without it those tables would be too small for an index.
 FILL = """
@@ -44,28 +38,6 @@ FILL = """
     INSERT INTO inbox.cursors (user_id, device_id, acked_seq) SELECT user_id, id, 5 FROM auth.devices;
     ANALYZE
 """
-
-
-class Plans:
-    """The plans that a database's server has written to its log since this was made."""
-
-    def __init__(self, database):
-        self._database = database
-        self._log = "/proc/self/fd/2"
-        self._begin = int(database.sql(f"SELECT size FROM pg_stat_file('{self._log}')"))
-
-    def read(self):
-        """Statements and the root nodes of their plans."""
-        text = self._database.sql(f"SELECT pg_read_file('{self._log}', {self._begin}, 1000000000)")
-        found = re.findall(r"LOG:  duration: [0-9.]+ ms  plan:\n(\t\{\n.*?\n\t\})(?=\n[^\t]|\Z)", text, re.DOTALL)
-        plans = [json.loads(plan.replace("\n\t", "\n")) for plan in found]
-        return [(plan["Query Text"], plan["Plan"]) for plan in plans]
-
-
-def nodes(plan):
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
 
 
 def faults(plan):
@@ -92,11 +64,6 @@ def database(postgres_url):
         yield database
     finally:
         database.drop()
-
-
-@pytest.fixture
-def explained_url(database):
-    return database.url + "&options=" + quote(" ".join("-c " + setting for setting in EXPLAIN))
 
 
 class Seeded(Account):
@@ -159,15 +126,9 @@ def use_everything(server):
     socket.close()
 
 
-def without_a_cache():
-    """The setting that has every read ask Postgres, of a binary that knows it."""
-    known = subprocess.run([BINARY, "serve", "--help"], capture_output=True, text=True, timeout=20, check=True).stdout
-    return {"RINGWAY_CACHE": "off"} if "--cache " in known else {}
-
-
-def test_everything_is_read_by_index(database, explained_url):
+def test_everything_is_read_by_index(database):
     plans = Plans(database)
-    server = Server(explained_url).start(**without_a_cache())
+    server = Server(explained(database)).start(RINGWAY_CACHE="off")
     try:
         use_everything(server)
         server.stop()
@@ -191,6 +152,5 @@ def test_everything_is_read_by_index(database, explained_url):
 ])
 def test_a_statement_that_reads_too_much_is_found(database, statement):
     plans = Plans(database)
-    settings = "; ".join("SET " + setting for setting in EXPLAIN[1:])
-    database.sql(f"LOAD 'auto_explain'; {settings}; {statement}")
+    database.sql(f"LOAD 'auto_explain'; {EXPLAIN_HERE}; {statement}")
     assert [fault for text, plan in plans.read() if statement in text for fault in faults(plan)]
