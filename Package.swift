@@ -106,7 +106,7 @@ let package = Package(
             name: "ringway",
             dependencies: [
                 "Auth", "Cache", "Profile", "Friendship", "Inbox", "Gateway", "HTTPAPI", "RingwayClient", "Outbox", "Reactor",
-                "Postgres", "ServiceKit",
+                "Postgres", "Redis", "ServiceKit", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),

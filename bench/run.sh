@@ -190,16 +190,37 @@ seed() {
     }
 }
 
+# On a socket of its own; nothing is saved.
+start_redis() {
+    local attempt
+    redis-server --port 0 --unixsocket "$work/redis.sock" --dir "$work" --save "" --daemonize no >"$work/redis.log" 2>&1 &
+    pids+=("$!")
+    for ((attempt = 0; attempt < 100; attempt++)); do
+        if [[ $(redis-cli -s "$work/redis.sock" ping 2>/dev/null) == PONG ]]; then return 0; fi
+        sleep 0.1
+    done
+    cat "$work/redis.log" >&2
+    die "Redis does not start: see above"
+}
+
 run_services() {
     local round load=(--users "$seeded" --friends "$friends")
     "$ringway" cost | record scenario=services server=alone
     fresh_database services
     seed --users "$seeded" --friends "$friends" --most-friends 0 --most-requests 0
+    start_redis
     for ((round = 0; round < rounds; round++)); do
         ask_services serve "" "${load[@]}" --seconds "$read_seconds" --phases reads
         # A binary that knows the setting can be measured without what it switches off.
         if [[ $("$ringway" serve --help) == *'--cache '* ]]; then
             ask_services "serve --cache off" "--cache off" "${load[@]}" --seconds "$read_seconds" --phases reads
+        fi
+        if [[ $("$ringway" serve --help) == *'--redis-url '* ]]; then
+            ask_services "serve --redis" "--redis-url unix://$work/redis.sock" "${load[@]}" \
+                --seconds "$read_seconds" --phases reads
+            # What Redis alone gives, with nothing in the node's memory.
+            ask_services "serve --redis, no memory" "--redis-url unix://$work/redis.sock --cache-bytes-max 0" "${load[@]}" \
+                --seconds "$read_seconds" --phases reads
         fi
     done
     ask_services serve "" "${load[@]}" --seconds "$write_seconds" --phases writes,logins

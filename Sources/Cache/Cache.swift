@@ -222,7 +222,7 @@ public final class Cache: Sendable {
                 if let entry = cargo.found[key] { found[key] = entry }
             }
             guard state.hears else { return }
-            if let shared, let lease = cargo.lease, !loaded.isEmpty { shared.fill(loaded, under: lease) }
+            if let shared, !cargo.loaded.isEmpty { shared.fill(cargo.loaded, under: cargo.lease) }
             loaded.merge(found) { $1 }
             if loaded.isEmpty { return }
             store.fill(loaded)

@@ -6,7 +6,8 @@
 // it told after it had begun to drop there: what it or others had committed before has been heard by then.
 //
 // A miss leaves a lease in the place of the fact, which the next miss takes over and a drop takes away; a fill needs it.
-// Drops are vital commands: the session does not outlive one that fails, and so nobody waits for them.
+// A load whose lease is gone leaves its version at least: nothing older may be filled in after it was seen.
+// Drops and fills are vital commands: the session does not outlive one that fails, and so nobody waits for them.
 //
 // Any thread. The one lock orders what is posted; it is never held across a wait, and taken under the cache's.
 import Redis
@@ -33,7 +34,7 @@ final class RedisStore: SharedStore {
     /// Tells its sender that all that came before it was heard.
     private static let fenceTopic = "fence"
 
-    private let client: RedisClient
+    let client: RedisClient
     private let lifetime: Duration
     private let patience: Duration
     private let state = Mutex(State())
@@ -84,16 +85,19 @@ final class RedisStore: SharedStore {
         }
     }
 
-    func fill(_ entries: [CacheKey: CacheEntry], under lease: CacheLease) {
+    func fill(_ entries: [CacheKey: CacheEntry], under lease: CacheLease?) {
         state.withLock { state in
-            guard let session = state.session else { return }
+            guard let session = state.session, let generation = state.generation else { return }
+            // A lease of an earlier generation is none.
+            let token = lease.flatMap { $0.generation == generation ? $0.token : nil } ?? ""
             let pairs = Array(entries)
             let milliseconds = Array(String(Int(lifetime / .milliseconds(1))).utf8)
             client.post(
                 RedisCommand(
-                    Self.fillScript, in: session, keys: pairs.map { $0.key.bytes(in: lease.generation) },
-                    [StoredFact.lease(lease.token), milliseconds] + pairs.map { StoredFact.bytes($0.value) }),
-                on: session)
+                    Self.fillScript, in: session, keys: pairs.map { $0.key.bytes(in: generation) },
+                    [Array(token.utf8), milliseconds, Self.leaseMilliseconds]
+                        + pairs.map { StoredFact.bytes($0.value) }),
+                on: session, isVital: true)
         }
     }
 
@@ -221,8 +225,9 @@ final class RedisStore: SharedStore {
     /// How long a load may take that is to be filled in.
     private static let leaseMilliseconds = Array("10000".utf8)
 
-    /// A fact's place holds a fact, which begins with V, or a lease, which begins with L. When there is no room for a lease
-    /// what was found is found nevertheless, and what is loaded can't be filled in. A replica is not asked.
+    /// A place holds a fact, which begins with V, or a lease, which begins with L; then sixteen digits: the fact's version, or
+    /// the one below which nothing may be filled in. When there is no room for a lease, what was found is found nevertheless,
+    /// and what is loaded can't be filled in. A replica is not asked.
     private static let lookScript = RedisScript(
         "look",
         """
@@ -235,19 +240,34 @@ final class RedisStore: SharedStore {
                 found[place] = false
                 local put = redis.pcall('SET', key, ARGV[1], 'PX', ARGV[2])
                 if put.err and string.find(put.err, 'READONLY') then return put end
+                if put.err then redis.call('DEL', key) end
             end
         end
         return found
         """)
 
+    /// Where there is no room the place is left empty.
     private static let fillScript = RedisScript(
         "fill",
         """
         local kept = 0
         for place, key in ipairs(KEYS) do
-            if redis.call('GET', key) == ARGV[1] then
-                redis.call('SET', key, ARGV[place + 2], 'PX', ARGV[2])
-                kept = kept + 1
+            local value, fact = redis.call('GET', key), ARGV[place + 3]
+            if value then
+                local older = tonumber(string.sub(value, 2, 17)) < tonumber(string.sub(fact, 2, 17))
+                local put = nil
+                if string.byte(value) == 86 then
+                    if older then redis.call('DEL', key) end
+                elseif string.sub(value, 18) ~= ARGV[1] then
+                    local lease = 'L' .. string.sub(fact, 2, 17) .. string.sub(value, 18)
+                    if older then put = redis.pcall('SET', key, lease, 'PX', ARGV[3]) end
+                elseif older or string.sub(value, 2, 17) == string.sub(fact, 2, 17) then
+                    put = redis.pcall('SET', key, fact, 'PX', ARGV[2])
+                    if not put.err then kept = kept + 1 end
+                else
+                    redis.call('DEL', key)
+                end
+                if put and put.err then redis.call('DEL', key) end
             end
         end
         return kept
@@ -273,9 +293,10 @@ extension CacheKey {
     }
 }
 
-/// What a fact's place in Redis holds: V, sixteen digits of the version, then 1 and the value, or 0; or L and a lease.
+/// What a place in Redis holds: V, sixteen digits of the version, then 1 and the value, or 0; or L, as many digits and a
+/// lease.
 enum StoredFact {
-    static func lease(_ token: String) -> [UInt8] { Array("L\(token)".utf8) }
+    static func lease(_ token: String) -> [UInt8] { Array("L0000000000000000\(token)".utf8) }
 
     static func bytes(_ entry: CacheEntry) -> [UInt8] {
         let digits = Array(String(entry.version).utf8)

@@ -7,13 +7,14 @@
 
 protocol SharedStore: Sendable {
     /// What is there of these keys, and the right to fill in the rest. Both are empty when the store can't be asked, or
-    /// does not answer soon. What is found has in it every change that this node had heard of or made before the call.
+    /// does not answer soon. What is found has in it every change that this node had heard of, made or loaded before the call.
     func look(for keys: [CacheKey]) async -> SharedAnswer
 
     // What follows doesn't wait, and takes effect in the order of the calls, looks included.
 
-    /// Keeps what was loaded under the lease, except for what was dropped since the lease was given.
-    func fill(_ entries: [CacheKey: CacheEntry], under lease: CacheLease)
+    /// This has been loaded. It is kept if there was a lease that nothing has ended since; in any case nothing older is
+    /// found any more.
+    func fill(_ entries: [CacheKey: CacheEntry], under lease: CacheLease?)
     /// Drops what is older than the version; nil: whatever is there. A lease on it ends.
     func raise(_ keys: [CacheKey], to version: Int64?)
     /// From now on every change is heard; or no more.

@@ -2,10 +2,26 @@
 import Hummingbird
 import Logging
 
+/// Whether a node can serve.
+public struct NodeReadiness: Sendable {
+    /// Why not, by component; empty when it can.
+    public var problems: [String: String] = [:]
+    /// What it does without, by component.
+    public var remarks: [String: String] = [:]
+
+    public init() {}
+
+    fileprivate var text: String {
+        func lines(_ words: [String: String]) -> String {
+            words.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined()
+        }
+        return (problems.isEmpty ? "ready\n" : lines(problems)) + lines(remarks)
+    }
+}
+
 /// What operators and their machines ask a node.
 public struct OperationsAPI: Sendable {
-    /// Why the node is not ready, by component; empty when it is.
-    public typealias Readiness = @Sendable () async -> [String: String]
+    public typealias Readiness = @Sendable () async -> NodeReadiness
     /// In Prometheus' text format (version 0.0.4).
     public typealias Metrics = @Sendable () async -> String
 
@@ -21,11 +37,10 @@ public struct OperationsAPI: Sendable {
         let router = Router()
         router.get("livez") { _, _ in "ok\n" }
         router.get("readyz") { [readiness] _, _ in
-            let problems = await readiness()
-            let lines = problems.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }
+            let state = await readiness()
             return Response(
-                status: problems.isEmpty ? .ok : .serviceUnavailable, headers: [.contentType: "text/plain"],
-                body: .init(byteBuffer: ByteBuffer(string: problems.isEmpty ? "ready\n" : lines.joined())))
+                status: state.problems.isEmpty ? .ok : .serviceUnavailable, headers: [.contentType: "text/plain"],
+                body: .init(byteBuffer: ByteBuffer(string: state.text)))
         }
         router.get("metrics") { [metrics] _, _ in
             Response(

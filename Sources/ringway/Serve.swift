@@ -106,15 +106,17 @@ private struct Node {
             client: client, configuration: .init(host: settings.address, port: settings.httpPort, proxies: settings.proxies),
             logger: Logger(label: "ringway.http")
         ) { _ in httpIsUp.finish() }
-        let postgres = database.client
+        let (postgres, cache) = (database.client, cache)
         let operations = OperationsAPI(
             readiness: {
+                var readiness = NodeReadiness()
                 do {
                     try await postgres.query("SELECT 1", timeout: .seconds(1))
-                    return [:]
                 } catch {
-                    return ["postgres": "not available"]
+                    readiness.problems["postgres"] = "not available"
                 }
+                readiness.remarks["redis"] = cache.complaint
+                return readiness
             },
             metrics: { await gateway.metrics() + outbox.metrics() + cache.metrics() })
         // A service that returns ends the group, and without a cache there is nothing to hear.

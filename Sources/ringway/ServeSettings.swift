@@ -4,8 +4,10 @@ import Cache
 import Foundation
 import Friendship
 import Gateway
+import Logging
 import Profile
 import Reactor
+import Redis
 import ServiceKit
 
 struct ServeSettings {
@@ -13,7 +15,7 @@ struct ServeSettings {
     let wsPort, httpPort, grpcPort, opsPort: Int
     let postgresURL: String
     let postgresPool: Int
-    private let cachesInMemory: Bool
+    private let cachePlace: CachePlace
     private let cacheBytesMax, cacheSeconds: Int
     let migrations: String
     let logLevel: String
@@ -33,9 +35,13 @@ struct ServeSettings {
         Setting("ops-port", default: "7403", "metrics and health"),
         Setting("postgres-url", default: "", secret: true, "a libpq URL; several hosts may be named for failover"),
         Setting("postgres-pool", default: "8", "connections of the services, and as many of the gateway"),
-        Setting("cache", default: "memory", "profiles, settings and friend lists between two changes: memory or off"),
-        Setting("cache-bytes-max", default: "67108864", "what the cache may hold"),
+        Setting("cache", default: "auto", "profiles, settings and friend lists between two changes: auto, redis, memory or off"),
+        Setting("cache-bytes-max", default: "67108864", "what the cache may hold in memory; 0: nothing"),
         Setting("cache-seconds", default: "60", "after how long a cached fact is read again, changed or not"),
+        Setting(
+            "redis-url", default: "", secret: true,
+            "where nodes share a cache: redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path[?db=]"),
+        Setting("redis-deadline-ms", default: "20", "how long Redis is waited for before Postgres is asked"),
         Setting("migrations", default: "", "the directory of the migrations (default: deploy/migrations, found upwards)"),
         Setting("reactors", default: "0", "gateway threads; 0: one a core"),
         Setting("io", default: "auto", "what carries the sockets: auto (io_uring, else epoll), io_uring or epoll"),
@@ -109,12 +115,8 @@ struct ServeSettings {
             throw Complaint(line: "no database is named; set --postgres-url or RINGWAY_POSTGRES_URL, or use make run")
         }
         postgresPool = try settings.int("postgres-pool", in: 1...1000)
-        let cache = settings.string("cache")
-        guard cache == "memory" || cache == "off" else {
-            throw Complaint(line: "--cache must be memory or off, not \(cache)", code: 64)
-        }
-        cachesInMemory = cache == "memory"
-        cacheBytesMax = try settings.int("cache-bytes-max", in: 65_536...Int.max)
+        cachePlace = try Self.cachePlace(settings)
+        cacheBytesMax = try settings.int("cache-bytes-max", in: 0...Int.max)
         cacheSeconds = try settings.int("cache-seconds", in: 1...86_400)
         let named = settings.string("migrations")
         migrations = named.isEmpty ? Self.findMigrations() : named
@@ -172,10 +174,45 @@ struct ServeSettings {
         }
     }
 
+    /// Where facts are cached.
+    private enum CachePlace {
+        case nowhere, memory
+        case redis(RedisConfiguration, patience: Duration)
+    }
+
     func makeCache() -> Cache {
-        guard cachesInMemory else { return .off }
-        return .inMemory(
-            kinds: profileCacheKinds + friendshipCacheKinds, bytesMax: cacheBytesMax, lifetime: .seconds(cacheSeconds))
+        let kinds = profileCacheKinds + friendshipCacheKinds
+        switch cachePlace {
+        case .nowhere:
+            return .off
+        case .memory:
+            return .inMemory(kinds: kinds, bytesMax: cacheBytesMax, lifetime: .seconds(cacheSeconds))
+        case .redis(let redis, let patience):
+            return .shared(
+                in: redis, kinds: kinds, bytesMax: cacheBytesMax, lifetime: .seconds(cacheSeconds), patience: patience,
+                logger: Logger(label: "ringway.redis"))
+        }
+    }
+
+    private static func cachePlace(_ settings: Settings) throws -> CachePlace {
+        let url = settings.string("redis-url")
+        let patience = try settings.int("redis-deadline-ms", in: 1...1000)
+        let place = settings.string("cache")
+        switch place {
+        case "off": return .nowhere
+        case "memory": return .memory
+        case "auto" where url.isEmpty: return .memory
+        case "redis" where url.isEmpty:
+            throw Complaint(line: "--cache redis needs --redis-url or RINGWAY_REDIS_URL", code: 64)
+        case "auto", "redis":
+            do throws(RedisError) {
+                return .redis(try RedisConfiguration(url: url), patience: .milliseconds(patience))
+            } catch {
+                throw Complaint(line: "--redis-url can't be used: \(error.reason)", code: 64)
+            }
+        default:
+            throw Complaint(line: "--cache must be auto, redis, memory or off, not \(place)", code: 64)
+        }
     }
 
     private static func limit(_ name: String, _ settings: Settings) throws -> RateLimit {

@@ -13,7 +13,9 @@ private final class Table: SharedStore {
         var entries: [CacheKey: CacheEntry] = [:]
         var looks = 0
         var leases: UInt64 = 0
+        var holders: [CacheKey: String] = [:]
         var raised: [Int64?] = []
+        var seen: [CacheKey: Int64] = [:]
         var isAway = false
         var duringLook: (@Sendable () -> Void)?
     }
@@ -25,20 +27,30 @@ private final class Table: SharedStore {
             if state.isAway { return (SharedAnswer(), state.duringLook) }
             state.leases += 1
             let found = state.entries.filter { keys.contains($0.key) }
-            return (SharedAnswer(found: found, lease: CacheLease(generation: 1, token: "\(state.leases)")), state.duringLook)
+            let lease = CacheLease(generation: 1, token: "\(state.leases)")
+            for key in keys where found[key] == nil { state.holders[key] = lease.token }
+            return (SharedAnswer(found: found, lease: lease), state.duringLook)
         }
         then?()
         return answer
     }
 
-    func fill(_ entries: [CacheKey: CacheEntry], under lease: CacheLease) {
-        state.withLock { $0.entries.merge(entries) { $1 } }
+    func fill(_ entries: [CacheKey: CacheEntry], under lease: CacheLease?) {
+        state.withLock { state in
+            for (key, entry) in entries {
+                state.seen[key] = max(entry.version, state.seen[key, default: 0])
+                if let lease, state.holders[key] == lease.token { state.entries[key] = entry }
+            }
+        }
     }
 
     func raise(_ keys: [CacheKey], to version: Int64?) {
         state.withLock { state in
             state.raised.append(version)
-            for key in keys { state.entries[key] = nil }
+            for key in keys {
+                state.entries[key] = nil
+                state.holders[key] = nil
+            }
         }
     }
 
@@ -103,6 +115,7 @@ private func makeCache(over table: Table) -> Cache {
         for _ in 0..<3 { _ = try await cache.entries(for: [key]) { _ in [key: load(1, loads)] } }
         #expect(loads.load(ordering: .relaxed) == 1)
         #expect(table.state.withLock(\.entries) == [:])
+        #expect(table.state.withLock(\.seen) == [key: 1])
     }
 
     @Test func marks_are_no_changes() {

@@ -111,6 +111,48 @@ class PrivatePostgres:
         self._directory.cleanup()
 
 
+class PrivateRedis:
+    """A Redis on a unix socket of its own, which a test may kill, stop and start again."""
+
+    def __init__(self, *settings):
+        self._directory = tempfile.TemporaryDirectory(prefix="ringway-redis-")
+        self.socket = f"{self._directory.name}/redis.sock"
+        self.url = f"unix://{self.socket}"
+        self._settings = settings
+        self._process = None
+
+    def start(self):
+        self._process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self._directory.name, "--save", "",
+             "--daemonize", "no", *self._settings],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        while not any(word in self.ask("PING") for word in ("PONG", "NOAUTH")):
+            assert self._process.poll() is None and time.monotonic() < deadline, "Redis does not start"
+            time.sleep(0.01)
+        return self
+
+    def ask(self, *words):
+        done = subprocess.run(
+            ["redis-cli", "-s", self.socket, *words], capture_output=True, text=True, timeout=30, check=False
+        )
+        return done.stdout + done.stderr
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def kill(self):
+        """kill -9: nothing is saved."""
+        self._process.kill()
+        self._process.wait()
+
+    def remove(self):
+        if self._process.poll() is None:
+            self.kill()
+        self._directory.cleanup()
+
+
 class Server:
     """One `ringway serve` on ports of its own, which it keeps across restarts."""
 

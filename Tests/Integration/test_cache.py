@@ -64,4 +64,4 @@ def test_nodes_answer_alike_after_every_change(nodes):
 def test_unknown_cache_is_refused():
     code, said = run_serve(["--cache", "disk"], {"RINGWAY_POSTGRES_URL": "postgresql://127.0.0.1:1/none"})
     assert code == 64
-    assert "--cache must be memory or off, not disk" in said
+    assert "--cache must be auto, redis, memory or off, not disk" in said

@@ -12,7 +12,7 @@ public actor TestRedis {
 
     /// - Parameter settings: of redis-server, such as `--requirepass`, `secret`.
     public static func with(
-        _ settings: String..., password: String? = nil, _ body: @Sendable (TestRedis) async throws -> Void
+        _ settings: [String] = [], password: String? = nil, _ body: @Sendable (TestRedis) async throws -> Void
     ) async throws {
         let redis = try TestRedis(settings, password: password)
         do {

@@ -1,0 +1,122 @@
+// The stores of a node's services with a cache of their own, over a Postgres and perhaps a Redis that nodes share; what the
+// tests of several nodes stand on.
+import Contract
+import Foundation
+import Logging
+import Postgres
+import Redis
+import TestSupport
+import Testing
+
+@testable import Cache
+@testable import Friendship
+@testable import Profile
+
+/// Where nodes keep facts.
+enum Place: CaseIterable {
+    case memory
+    /// In memory, and behind that in one Redis.
+    case both
+    /// In one Redis only.
+    case redis
+}
+
+/// The stores of one node.
+struct Node: Sendable {
+    let cache: Cache
+    let profiles: ProfileStore
+    let settings: SettingsStore
+    let friends: FriendshipStore
+
+    init(_ postgres: PostgresClient, _ cache: Cache) {
+        self.cache = cache
+        profiles = ProfileStore(postgres: postgres, cache: cache)
+        settings = SettingsStore(postgres: postgres, cache: cache)
+        friends = FriendshipStore(postgres: postgres, settings: .init(), cache: cache)
+    }
+
+    static func cache(in place: Place, _ redis: TestRedis?) throws -> Cache {
+        let kinds = profileCacheKinds + friendshipCacheKinds
+        guard place != .memory, let redis else { return .inMemory(kinds: kinds) }
+        return .shared(
+            in: try RedisConfiguration(url: redis.url), kinds: kinds, bytesMax: place == .redis ? 0 : 64 << 20,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    /// The profile's version with the new name.
+    @discardableResult
+    func rename(_ user: Int64, _ name: String) async throws -> Int64 {
+        let change = try ProfileChange(.with { $0.nickname = name })
+        return try await profiles.update(change, of: user).version
+    }
+
+    func nickname(of user: Int64) async throws -> String {
+        try await profiles.profile(of: user).value.nickname
+    }
+
+    func befriend(_ one: Int64, _ other: Int64) async throws {
+        let proposal = try Proposal(from: one, to: other, message: "")
+        let request = try await friends.propose(proposal) { _ in true }
+        _ = try await friends.accept(request.id, by: other)
+    }
+
+    func friends(of user: Int64) async throws -> [Int64] {
+        let page = try Page(limit: 0, default: FriendshipStore.usualPage, maximum: 1000, cursor: 0, named: "after")
+        return try await friends.friends(of: user, on: page).value.map(\.userID)
+    }
+
+    /// Facts of the kind that were answered without the database.
+    func answered(_ kind: String) -> Int {
+        let statistics = cache.statistics[kind, default: .init()]
+        return statistics.hits + statistics.sharedHits
+    }
+}
+
+func withNodes(
+    _ place: Place = .memory, _ body: @Sendable (Node, Node, TestDatabase, TestRedis?) async throws -> Void
+) async throws {
+    if place == .memory { return try await withNodes(place, nil, body) }
+    try await TestRedis.with { try await withNodes(place, $0, body) }
+}
+
+private func withNodes(
+    _ place: Place, _ redis: TestRedis?, _ body: @Sendable (Node, Node, TestDatabase, TestRedis?) async throws -> Void
+) async throws {
+    try await TestDatabase.with { database in
+        let one = Node(database.client, try Node.cache(in: place, redis))
+        let other = Node(database.client, try Node.cache(in: place, redis))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for node in [one, other] { group.addTask { await node.cache.follow(database.client) } }
+            try await eventually { [one, other].allSatisfy { $0.cache.hears && $0.cache.complaint == nil } }
+            try await body(one, other, database, redis)
+            group.cancelAll()
+        }
+    }
+}
+
+/// Ten seconds are far beyond any notification's way; a test that needs them fails.
+func eventually(_ condition: () async throws -> Bool) async throws {
+    let deadline = ContinuousClock.now + .seconds(10)
+    while try await !condition() {
+        try #require(ContinuousClock.now < deadline, "it never came true")
+        try await Task.sleep(for: .milliseconds(2))
+    }
+}
+
+/// A small generator with a seed (splitmix64).
+struct Lane: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var bits = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
+        return bits ^ (bits >> 31)
+    }
+}
+
+extension TestDatabase {
+    func revision(of user: Int64) async throws -> Int64 {
+        try await client.query("SELECT revision FROM profile.profiles WHERE user_id = \(user)")[0].decode(Int64.self)
+    }
+}
