@@ -117,6 +117,21 @@ static void gw_turn_complete(struct gw_reactor *r, const struct io_uring_cqe *cq
     }
 }
 
+__attribute__((noinline))
+static void gw_turn_unbundle(struct gw_reactor *r, struct gw_uring_front *uring, const struct io_uring_cqe *bundle) {
+    const uint32_t slot = gw_request_socket(bundle->user_data);
+    for (int32_t taken = 0; taken < bundle->res;) {
+        const struct io_uring_cqe part = gw_uring_part(uring, bundle, (uint32_t)taken);
+        taken += part.res;
+        if ((part.flags & IORING_CQE_F_MORE) && !(uring->sockets[slot].flags & GW_SOCKET_CLOSING)) {
+            uring->buffers_free--;
+            gw_inbound_received(r, &r->conns[slot], part.flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)part.res);
+        } else {
+            gw_turn_complete(r, &part);
+        }
+    }
+}
+
 // The same over io_uring's completions where they lie. As many as a turn takes events: the rest comes with the next.
 static int gw_turn_walk(struct gw_reactor *r, struct gw_uring_front *uring, uint64_t timeout_ns) {
     const int error = gw_uring_begin(r->io, timeout_ns);
@@ -131,12 +146,14 @@ static int gw_turn_walk(struct gw_reactor *r, struct gw_uring_front *uring, uint
         const uint32_t request = (uint32_t)(cqe->user_data >> 56), slot = gw_request_socket(cqe->user_data);
         struct gw_socket *socket = &uring->sockets[slot];
         struct gw_conn *conn = &r->conns[slot];
-        if (request == GW_RECEIVE && cqe->res > 0 && (cqe->flags & IORING_CQE_F_MORE)
+        if (request == GW_RECEIVE && (uint32_t)cqe->res - 1 < uring->buffer_bytes && (cqe->flags & IORING_CQE_F_MORE)
             && !(socket->flags & GW_SOCKET_CLOSING)) {
             uring->buffers_free--;
             gw_everyday_received(r, conn, cqe->flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)cqe->res);
         } else if (request == GW_SEND && !(socket->flags & GW_SOCKET_CLOSING) && gw_everyday_sent(r, conn, cqe->res)) {
             socket->flags &= (uint8_t)~GW_SOCKET_SENDING;
+        } else if (gw_uring_is_bundle(uring, cqe)) {
+            gw_turn_unbundle(r, uring, cqe);
         } else {
             gw_turn_complete(r, cqe);
         }

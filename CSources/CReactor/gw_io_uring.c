@@ -42,6 +42,7 @@ static void gw_uring_receive_arm(struct gw_io_uring *u, uint32_t socket) {
     struct gw_socket *s = &u->front.sockets[socket];
     struct io_uring_sqe *sqe = gw_uring_sqe(u);
     io_uring_prep_recv_multishot(sqe, (int)socket, NULL, 0, 0);
+    sqe->ioprio |= u->bundles ? IORING_RECVSEND_BUNDLE : 0;
     sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
     sqe->buf_group = GW_BUFFER_GROUP;
     sqe->user_data = gw_request_pack(GW_RECEIVE, s->generation, socket);
@@ -258,6 +259,15 @@ static inline unsigned gw_uring_handle(struct gw_io_uring *u, const struct io_ur
     return 0;
 }
 
+static unsigned gw_uring_next_part(struct gw_io_uring *u, const struct io_uring_cqe *bundle, struct gw_io_event *event) {
+    const struct io_uring_cqe part = gw_uring_part(&u->front, bundle, u->bundle_taken);
+    u->bundle_taken += (uint32_t)part.res;
+    if (u->bundle_taken == (uint32_t)bundle->res) {
+        u->bundle_taken = 0;
+    }
+    return gw_uring_handle(u, &part, event);
+}
+
 unsigned gw_uring_complete(struct gw_io *io, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
     return gw_uring_handle(gw_uring(io), cqe, event);
 }
@@ -353,8 +363,14 @@ static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_eve
     const unsigned ready = io_uring_cq_ready(&u->ring);
     unsigned seen = 0, count = 0;
     while (seen < ready && count + 2 <= capacity) {
-        count += gw_uring_handle(u, &completions[(head + seen) & mask], &events[count]);
-        seen++;
+        const struct io_uring_cqe *cqe = &completions[(head + seen) & mask];
+        if (!gw_uring_is_bundle(&u->front, cqe)) {
+            count += gw_uring_handle(u, cqe, &events[count]);
+            seen++;
+        } else {
+            count += gw_uring_next_part(u, cqe, &events[count]);
+            seen += u->bundle_taken == 0;
+        }
     }
     gw_uring_end(io, head + seen);
     return (int)count;

@@ -21,6 +21,12 @@ enum {
     GW_BUFFER_GROUP = 0,
 };
 
+// From Linux 6.10; values of its include/uapi/linux/io_uring.h. Debian 12's headers are older.
+#ifndef IORING_RECVSEND_BUNDLE
+#define IORING_RECVSEND_BUNDLE (1u << 4)
+#define IORING_FEAT_RECVSEND_BUNDLE (1u << 14)
+#endif
+
 struct gw_message_scratch {
     struct msghdr header;
     struct iovec iov[GW_IO_IOV_MAX];
@@ -58,6 +64,8 @@ struct gw_io_uring {
     uint8_t peers_wanted;
     uint8_t wake_armed;
     uint8_t enabled;
+    uint8_t bundles;              // the kernel has them: a receive takes as many buffers as it has bytes for
+    uint32_t bundle_taken;        // by turns so far, bytes of the bundle that is the next completion
     struct gw_wake wake;
     struct gw_io_stats stats;
     struct gw_message_scratch messages[GW_MESSAGES];

@@ -103,6 +103,10 @@ static int gw_uring_open_ring(struct gw_io_uring *u) {
         io_uring_queue_exit(&u->ring);
         return error;
     }
+    u->bundles = (params.features & IORING_FEAT_RECVSEND_BUNDLE) != 0;
+    u->front.buffers = u->buffers;
+    u->front.buffers_mask = u->io.receive_buffers - 1;
+    u->front.buffer_bytes = u->io.receive_buffer_bytes;
     u->front.completions = u->ring.cq.cqes;
     u->front.head = u->ring.cq.khead;
     u->front.tail = u->ring.cq.ktail;

@@ -2,7 +2,7 @@
 // handled where it lies and never becomes a struct gw_io_event, and to write everyday sends. In place of gw_io_turn:
 //
 //   gw_uring_begin, then for each completion from *head to *tail: an everyday receive or send in place,
-//   anything else by gw_uring_complete; then gw_uring_end.
+//   anything else by gw_uring_complete, a bundle part by part; then gw_uring_end.
 //
 // Owner and thread: the reactor's, as in gw_io.h. The rings are the kernel's too, which writes *tail.
 #ifndef GW_URING_FRONT_H
@@ -41,6 +41,9 @@ struct gw_uring_front {
     const unsigned *requests_head;   // the kernel's
     unsigned *requests_tail;         // ours: it is told at submit
     unsigned requests_count;         // a power of two
+    const struct io_uring_buf_ring *buffers;   // receive buffers as they lie in the kernel's ring
+    unsigned buffers_mask;
+    uint32_t buffer_bytes;
 };
 
 // user_data: what the completion is about.
@@ -71,13 +74,31 @@ static inline int gw_uring_send_only(struct gw_uring_front *front, uint32_t sock
     return 1;
 }
 
+// A receive may fill several buffers, which are the next ones of the ring: a bundle.
+static inline int gw_uring_is_bundle(const struct gw_uring_front *front, const struct io_uring_cqe *cqe) {
+    return cqe->res > (int32_t)front->buffer_bytes && gw_request_kind(cqe->user_data) == GW_RECEIVE;
+}
+
+// The part of a bundle behind the `taken` bytes of it that were handled before, as far as it lies in one buffer, as if it were
+// a completion of its own. Parts are handled in their order: what is the ring's next buffer follows from buffers_free.
+static inline struct io_uring_cqe gw_uring_part(const struct gw_uring_front *front, const struct io_uring_cqe *cqe,
+                                                uint32_t taken) {
+    const uint32_t left = (uint32_t)cqe->res - taken, bytes = left < front->buffer_bytes ? left : front->buffer_bytes;
+    const unsigned place = (front->buffers->tail - front->buffers_free) & front->buffers_mask;
+    const uint32_t more = bytes < left ? IORING_CQE_F_MORE : cqe->flags & IORING_CQE_F_MORE;
+    return (struct io_uring_cqe){
+        .user_data = cqe->user_data, .res = (int32_t)bytes,
+        .flags = (uint32_t)front->buffers->bufs[place].bid << IORING_CQE_BUFFER_SHIFT | IORING_CQE_F_BUFFER | more,
+    };
+}
+
 // NULL: another backend, or one with TLS over it.
 struct gw_uring_front *gw_uring_front(struct gw_io *io);
 
 // What gw_io_turn does before it looks at completions: requests are submitted and the wait is waited. 0 or -errno.
 int gw_uring_begin(struct gw_io *io, uint64_t timeout_ns);
 
-// Whatever is not everyday: writes at most two events and returns their number.
+// Whatever is not everyday and no bundle: writes at most two events and returns their number.
 unsigned gw_uring_complete(struct gw_io *io, const struct io_uring_cqe *cqe, struct gw_io_event *event);
 
 // Completions before this one have been looked at.
