@@ -109,6 +109,7 @@ static int fail(const char *what, int error) {
 int main(int argc, char **argv) {
     struct gw_config config;
     gw_config_init(&config);
+    config.pool_bytes_max = 1 << 30;   // as `ringway echo`: half of it may be messages that are not yet whole
     uint16_t port = 0;
     uint64_t messages_max = UINT64_MAX;
     int broadcasting = 0;
