@@ -125,7 +125,7 @@ HELPER int tls_client_outcome(SSL *ssl, int result, ssize_t *returned, short *aw
 HELPER ssize_t tls_client_do(int fd, void *bytes, size_t length, int flags, int writing) {
     SSL *ssl = tls_client_of(fd);
     size_t done = 0;
-    while (done < length || length == 0) {
+    while (done < length) {
         size_t some;
         uint8_t *at = (uint8_t *)bytes + done;
         const int result = writing ? SSL_write_ex(ssl, at, length - done, &some)
