@@ -21,7 +21,7 @@ protoc -I Sources/Contract/proto \
     --plugin="$bin/protoc-gen-swift" --plugin="$bin/protoc-gen-grpc-swift-2" \
     --swift_out="$out" --swift_opt=Visibility=Public --swift_opt=FileNaming=PathToUnderscores \
     --grpc-swift-2_out="$out" --grpc-swift-2_opt=Visibility=Public --grpc-swift-2_opt=FileNaming=PathToUnderscores \
-    Sources/Contract/proto/ringway/v1/*.proto
+    Sources/Contract/proto/ringway/v1/*.proto Sources/Contract/proto/grpc/health/v1/health.proto
 
 # The types of every method by its name, for whoever calls one that is named at run time.
 {

@@ -92,10 +92,21 @@ private struct Node {
         let inProcess = GRPCServer(
             transport: transport.server, services: services,
             interceptors: [AuthenticationInterceptor(door: .inProcess, verify: verify)])
+        let (postgres, cache) = (database.client, cache)
+        let health = NodeHealth {
+            var readiness = NodeReadiness()
+            do {
+                try await postgres.query("SELECT 1", timeout: .seconds(1))
+            } catch {
+                readiness.problems["postgres"] = "not available"
+            }
+            readiness.remarks["redis"] = cache.complaint
+            return readiness
+        }
         let network = GRPCServer(
             transport: .http2NIOPosix(
                 address: .ipv4(host: settings.address, port: settings.grpcPort), transportSecurity: .plaintext),
-            services: services,
+            services: services + [HealthService(health: health)],
             interceptors: [
                 DeadlineInterceptor(),
                 AuthenticationInterceptor(
@@ -106,18 +117,8 @@ private struct Node {
             client: client, configuration: .init(host: settings.address, port: settings.httpPort, proxies: settings.proxies),
             logger: Logger(label: "ringway.http")
         ) { _ in httpIsUp.finish() }
-        let (postgres, cache) = (database.client, cache)
         let operations = OperationsAPI(
-            readiness: {
-                var readiness = NodeReadiness()
-                do {
-                    try await postgres.query("SELECT 1", timeout: .seconds(1))
-                } catch {
-                    readiness.problems["postgres"] = "not available"
-                }
-                readiness.remarks["redis"] = cache.complaint
-                return readiness
-            },
+            readiness: { await health.readiness() },
             metrics: { await gateway.metrics() + outbox.metrics() + cache.metrics() })
         // A service that returns ends the group, and without a cache there is nothing to hear.
         let hearing: [any Service] = cache.isOn ? [BackgroundService { await cache.follow(postgres) }] : []
@@ -137,6 +138,7 @@ private struct Node {
         await Signals.firstOf(.terminate, .interrupt)
         renewals.cancel()
         logger.info("draining")
+        await health.drain()
         await gateway.drain()
         await group.triggerGracefulShutdown()
         _ = try? await running.value

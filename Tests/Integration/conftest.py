@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from server import Database, Server
+from server import Database, PrivatePostgres, Server
 from wire import Account, Api, Socket
 
 
@@ -47,6 +47,20 @@ def own_server(postgres_url):
         if server.is_running():
             server.kill()
         database.drop()
+
+
+@pytest.fixture
+def outage():
+    """A Postgres that the test may stop, and a server on it."""
+    postgres = PrivatePostgres()
+    server = None
+    try:
+        server = Server(Database(postgres.url).url).start()
+        yield postgres, server
+    finally:
+        if server and server.is_running():
+            server.kill()
+        postgres.remove()
 
 
 @pytest.fixture

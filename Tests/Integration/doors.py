@@ -31,6 +31,8 @@ def _load_contract():
         pool.Add(file)
     methods = {}
     for file in described.file:
+        if file.package + "." != PACKAGE:
+            continue
         for service in pool.FindFileByName(file.name).services_by_name.values():
             for method in service.methods:
                 methods[f"{service.name}/{method.name}"] = method

@@ -2,22 +2,7 @@
 
 import time
 
-import pytest
-from server import Database, PrivatePostgres, Server
 from wire import Account, Api, Socket, assert_gap_free, texts
-
-
-@pytest.fixture
-def outage():
-    postgres = PrivatePostgres()
-    server = None
-    try:
-        server = Server(Database(postgres.url).url).start()
-        yield postgres, server
-    finally:
-        if server and server.is_running():
-            server.kill()
-        postgres.remove()
 
 
 def send_until_sent(socket, client_id, to, text, deadline):

@@ -17,7 +17,9 @@ private let ada = Caller(userID: 7, deviceID: 70)
 
 @Suite struct AccessPolicyTests {
     @Test func policy__covers_exactly_the_contract() {
-        #expect(Set(AccessPolicy.methods.keys) == Set(contract.map(\.fullyQualifiedMethod)))
+        let health = Grpc_Health_V1_Health.Method.descriptors
+        #expect(Set(AccessPolicy.methods.keys) == Set((contract + health).map(\.fullyQualifiedMethod)))
+        #expect(health.allSatisfy { AccessPolicy.access(to: $0) == .anyone })
     }
 
     @Test func types_of_methods__cover_exactly_the_contract() {
