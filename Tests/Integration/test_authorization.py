@@ -1,16 +1,24 @@
 """Who may do what to whom, through every door: one test for each cell of authorization.csv.
 
-A row is a method. Its columns say how the target stands to the caller, its cells what the answer is. Rows of methods
-that have no target have one cell. Methods for anyone and for services say so in `access`.
+A row is a method, or the frame that writes to somebody. Its columns say how the target stands to the caller, and then
+who calls: another device of the same user, a revoked one, a service. Its cells are the answers. Rows of methods that have
+no target have one cell for all relations. Methods for anyone and for services say so in `access`.
 """
 
+import base64
 import csv
+import hashlib
+import hmac
+import json
 import time
 from pathlib import Path
 
+import grpc
 import pytest
-from doors import DOORS, METHODS
-from wire import PASSWORD, Account, Api
+from doors import DOORS, METHODS, PACKAGE
+from google.protobuf import message_factory
+from server import Server
+from wire import PASSWORD, Account, Api, Closed, Socket
 
 NOBODY = "4611686018427387904"
 RELATIONS = ("self", "friend", "asked", "asking", "stranger", "blocked_by", "blocking", "nobody", "deleted")
@@ -72,7 +80,8 @@ def gone(shared_server):
 
 
 def test_every_method_of_the_contract_has_a_row():
-    assert sorted(row["method"] for row in TABLE) == sorted(METHODS)
+    assert sorted(row["method"] for row in TABLE if row["access"] != "frame") == sorted(METHODS)
+    assert all(row[column] for row in TABLE for column in ("another_device", "revoked_device"))
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -93,27 +102,117 @@ def test_who_blocks_who_is_gone_and_nobody_are_alike(server, api, gone, door, ro
     assert answers[0] == answers[1] == answers[2]
 
 
+def with_a_target(row):
+    """The relation that shows most of what a method does."""
+    return next(relation for relation in ("friend", "self") if row[relation])
+
+
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("row", OF_USERS, ids=name)
 def test_another_device_may_do_the_same_and_a_revoked_one_nothing(server, api, gone, door, row):
-    relation = next(relation for relation in ("friend", "self") if row[relation])
-    scene = Scene(api, relation, gone)
+    scene = Scene(api, with_a_target(row), gone)
     revoked = scene.me.another_device()
     revoked.ok("POST", "/v1/auth/logout")
     for token in (revoked.token, None):
-        assert DOORS[door](server, token, row, scene.fill, api)[0] == "UNAUTHENTICATED"
+        assert DOORS[door](server, token, row, scene.fill, api)[0] == row["revoked_device"]
     other_device = scene.me.another_device()
-    assert DOORS[door](server, other_device.token, row, scene.fill, api)[0] == row[relation]
+    assert DOORS[door](server, other_device.token, row, scene.fill, api)[0] == row["another_device"]
 
+
+# MARK: What no user calls
 
 @pytest.mark.parametrize("door", ["grpc", "socket"])
 @pytest.mark.parametrize("row", [row for row in TABLE if row["access"] == "service"], ids=name)
 def test_methods_for_services_are_served_to_nobody(server, alice, api, door, row):
-    assert DOORS[door](server, alice.token, row, str, api) == ("UNIMPLEMENTED", "no such method")
+    assert DOORS[door](server, alice.another_device().token, row, str, api) == (row["another_device"], "no such method")
+    revoked = alice.another_device()
+    revoked.ok("POST", "/v1/auth/logout")
+    # On a socket it has no session that could call.
+    expected = "UNAUTHENTICATED" if door == "socket" else row["revoked_device"]
+    assert DOORS[door](server, revoked.token, row, str, api)[0] == expected
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row["access"] == "anyone"], ids=name)
-def test_methods_for_anyone_refuse_an_empty_request_unless_it_is_whole_and_no_session_has_them(server, alice, api, row):
-    expected = (row["self"],) if row["self"] else ("INVALID_ARGUMENT", "UNAUTHENTICATED")
-    assert DOORS["grpc"](server, None, row, str, api)[0] in expected
+def test_methods_for_anyone_do_not_ask_who_calls_and_no_session_has_them(server, alice, api, row):
+    revoked = alice.another_device()
+    revoked.ok("POST", "/v1/auth/logout")
+    for column, token in (("another_device", None), ("another_device", alice.token), ("revoked_device", revoked.token)):
+        assert DOORS["grpc"](server, token, row, str, api)[0] == row[column]
     assert DOORS["socket"](server, alice.token, row, str, api)[0] == "UNIMPLEMENTED"
+
+
+SECRET = "a secret of thirty-two bytes or more"
+
+
+def service_token(method):
+    """What one service shows another: an HS256 token for one method."""
+    def part(text):
+        return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+    now = int(time.time())
+    claims = {"iss": "ringway-service", "aud": PACKAGE + method, "iat": now, "exp": now + 30}
+    content = part(b'{"alg":"HS256","typ":"svc+jwt"}') + "." + part(json.dumps(claims).encode())
+    return content + "." + part(hmac.new(SECRET.encode(), content.encode(), hashlib.sha256).digest())
+
+
+@pytest.fixture(scope="module")
+def open_to_services(shared_server):
+    """Another node on the same database, to which services may speak."""
+    node = Server(shared_server.postgres_url)
+    try:
+        yield node.start(RINGWAY_SERVICE_SECRET=SECRET)
+    finally:
+        node.stop()
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row["service"]], ids=name)
+def test_a_service_may_call_what_is_for_services_and_acts_as_no_user(open_to_services, row):
+    method = METHODS[row["method"]]
+    request = message_factory.GetMessageClass(method.input_type)()
+    with grpc.insecure_channel(f"127.0.0.1:{open_to_services.ports['grpc']}") as channel:
+        call = channel.unary_unary(
+            f"/{PACKAGE}{row['method']}", request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=bytes)
+        try:
+            call(request, timeout=10, metadata=[("ringway-service", service_token(row["method"]))])
+            code = "OK"
+        except grpc.RpcError as error:
+            code = error.code().name
+    assert code == row["service"]
+
+
+# MARK: Writing to somebody, which is a frame and no method
+
+WRITING = next(row for row in TABLE if row["access"] == "frame")
+
+
+def write(server, account, scene):
+    try:
+        with Socket(server.ws, account.token, 0) as socket:
+            socket.send({"send": json.loads(scene.fill(WRITING["body"]))})
+            while True:
+                kind, content = socket.receive()
+                if kind in ("sent", "error"):
+                    return content.get("code", "OK"), content.get("message", "")
+    except Closed as closed:
+        assert closed.code == 4501
+        return "UNAUTHENTICATED", ""
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_who_may_be_written_to(server, api, gone, relation):
+    scene = Scene(api, relation, gone)
+    assert write(server, scene.me, scene)[0] == WRITING[relation]
+    other_device = scene.me.another_device()
+    if relation == "friend":
+        assert write(server, other_device, scene)[0] == WRITING["another_device"]
+        other_device.ok("POST", "/v1/auth/logout")
+        assert write(server, other_device, scene)[0] == WRITING["revoked_device"]
+
+
+def test_who_may_not_be_written_to_is_like_nobody(server, api, gone):
+    answers = set()
+    for relation in ("stranger", "asked", "blocked_by", "blocking", "deleted", "nobody"):
+        scene = Scene(api, relation, gone)
+        answers.add(write(server, scene.me, scene))
+    assert len(answers) == 1
