@@ -26,6 +26,8 @@ extension Gateway {
         addEach("reactor_turns_total", "counter", "Turns of the reactor's loop.") { $0.turns }
         addEach("reactor_system_calls_total", "counter", "System calls of the reactor.") { $0.systemCalls }
         addEach("buffer_pool_bytes", "gauge", "Bytes in buffers held now.") { $0.poolBytes }
+        addEach("gathered_bytes", "gauge", "Of them, in messages of which more is to come.") { $0.gatheredBytes }
+        addEach("inflated_bytes_total", "counter", "Bytes that compressed messages became.") { $0.bytesInflated }
         return text
     }
 }

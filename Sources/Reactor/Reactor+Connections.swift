@@ -67,13 +67,14 @@ extension Reactor {
             connections: stats.connections, accepted: stats.accepted, handshakesFailed: stats.handshakes_failed,
             peersRefused: stats.peers_refused,
             messagesIn: stats.messages_in, messagesOut: stats.messages_out, bytesIn: stats.bytes_in,
-            bytesOut: stats.bytes_out, turns: stats.turns, systemCalls: stats.syscalls, poolBytes: stats.pool_bytes)
+            bytesOut: stats.bytes_out, turns: stats.turns, systemCalls: stats.syscalls, poolBytes: stats.pool_bytes,
+            gatheredBytes: stats.gathered_bytes, bytesInflated: stats.bytes_inflated)
     }
 }
 
-/// Since the start, but for connections and poolBytes, which are now.
+/// Since the start, but for connections, poolBytes and gatheredBytes (of them, in messages not yet whole), which are now.
 public struct ReactorStatistics: Sendable {
     public let connections, accepted, handshakesFailed, peersRefused: UInt64
     public let messagesIn, messagesOut, bytesIn, bytesOut: UInt64
-    public let turns, systemCalls, poolBytes: UInt64
+    public let turns, systemCalls, poolBytes, gatheredBytes, bytesInflated: UInt64
 }
