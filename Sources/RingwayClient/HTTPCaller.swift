@@ -4,24 +4,29 @@ import Contract
 import Foundation
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 import SwiftProtobuf
 
 struct HTTPCaller: Sendable {
     private static let timeout: TimeAmount = .seconds(15)
     private static let answerBytesMax = 8 * 1024 * 1024
-    /// One for the process, like its pool of connections. A server that is not there is told at once: whoever calls
-    /// knows better when to try again.
-    private static let client: HTTPClient = {
+    /// One for the process, like its pool of connections, and one for each TrustedAuthorities. A server that is not
+    /// there is told at once: whoever calls knows better when to try again.
+    private static let client = makeClient(nil)
+
+    static func makeClient(_ tls: TLSConfiguration?) -> HTTPClient {
         var configuration = HTTPClient.Configuration(
-            redirectConfiguration: .disallow, timeout: .init(connect: .seconds(5)))
+            tlsConfiguration: tls, redirectConfiguration: .disallow, timeout: .init(connect: .seconds(5)))
         configuration.connectionPool.retryConnectionEstablishment = false
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-    }()
+    }
 
     /// E.g. "http://127.0.0.1:7401", without a slash at the end.
     let baseURL: String
+    private let authorities: TrustedAuthorities?
 
-    init(baseURL: String) {
+    init(baseURL: String, trusting authorities: TrustedAuthorities? = nil) {
+        self.authorities = authorities
         self.baseURL = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
     }
 
@@ -51,7 +56,8 @@ struct HTTPCaller: Sendable {
 
     private func execute(_ request: HTTPClientRequest) async throws -> (HTTPClientResponse, [UInt8]) {
         do {
-            let response = try await Self.client.execute(request, timeout: Self.timeout)
+            let client = authorities?.client ?? Self.client
+            let response = try await client.execute(request, timeout: Self.timeout)
             let body = try await response.body.collect(upTo: Self.answerBytesMax)
             return (response, Array(body.readableBytesView))
         } catch let error as CancellationError {

@@ -10,29 +10,31 @@ extension RingwayClient {
 
     /// Makes an account and logs this device in. ALREADY_EXISTS: the username is taken.
     public static func register(
-        username: String, password: String, device: Device, at httpURL: String
+        username: String, password: String, device: Device, at httpURL: String,
+        trusting authorities: TrustedAuthorities? = nil
     ) async throws -> Credentials {
         let request = Ringway_V1_RegisterRequest.with {
             $0.username = username
             $0.password = password
             $0.device = device
         }
-        let tokens: Ringway_V1_TokenResponse =
-            try await HTTPCaller(baseURL: httpURL).call(.POST, "/v1/auth/register", body: request)
+        let caller = HTTPCaller(baseURL: httpURL, trusting: authorities)
+        let tokens: Ringway_V1_TokenResponse = try await caller.call(.POST, "/v1/auth/register", body: request)
         return Credentials(tokens)
     }
 
     /// Logs in as a new device. UNAUTHENTICATED: no such user, or not the password.
     public static func logIn(
-        username: String, password: String, device: Device, at httpURL: String
+        username: String, password: String, device: Device, at httpURL: String,
+        trusting authorities: TrustedAuthorities? = nil
     ) async throws -> Credentials {
         let request = Ringway_V1_LogInRequest.with {
             $0.username = username
             $0.password = password
             $0.device = device
         }
-        let tokens: Ringway_V1_TokenResponse =
-            try await HTTPCaller(baseURL: httpURL).call(.POST, "/v1/auth/login", body: request)
+        let caller = HTTPCaller(baseURL: httpURL, trusting: authorities)
+        let tokens: Ringway_V1_TokenResponse = try await caller.call(.POST, "/v1/auth/login", body: request)
         return Credentials(tokens)
     }
 

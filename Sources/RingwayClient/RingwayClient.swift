@@ -30,6 +30,8 @@ public actor RingwayClient {
         public var connectTimeout: Duration = .seconds(10)
         /// Told to the server, for its logs; at most 128 characters.
         public var clientName = "ringway-swift/0.1"
+        /// Trusted beside the system's, for wss and https.
+        public var trustedAuthorities: TrustedAuthorities?
 
         public init(httpURL: String, webSocketURL: String? = nil) {
             self.httpURL = httpURL
@@ -77,7 +79,7 @@ public actor RingwayClient {
         onCredentialsChange: @escaping @Sendable (Credentials) async -> Void = { _ in }
     ) {
         self.configuration = configuration
-        http = HTTPCaller(baseURL: configuration.httpURL)
+        http = HTTPCaller(baseURL: configuration.httpURL, trusting: configuration.trustedAuthorities)
         tokens = TokenKeeper(credentials, http: http, onChange: onCredentialsChange)
         session = ClientSession(
             deviceID: credentials.deviceID, settings: configuration.session, random: { .random(in: 0..<1) })
@@ -204,7 +206,8 @@ public actor RingwayClient {
         do {
             let token = try await tokens.token(replacing: rejectedToken)
             let url = try await gateway(preferring: url)
-            let socket = try await WebSocket.open(url, timeout: configuration.connectTimeout)
+            let socket = try await WebSocket.open(
+                url, trusting: configuration.trustedAuthorities, timeout: configuration.connectTimeout)
             opened(connection, socket, token: token)
             let closure = await socket.receive { await self.received($0, connection: connection) }
             closed(connection, closure)

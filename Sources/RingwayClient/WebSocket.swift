@@ -25,12 +25,14 @@ struct WebSocket: Sendable {
     // MARK: Opening
 
     /// Throws RingwayError UNAVAILABLE when there is no gateway to be reached there.
-    static func open(_ text: String, timeout: Duration) async throws -> WebSocket {
+    static func open(
+        _ text: String, trusting authorities: TrustedAuthorities? = nil, timeout: Duration
+    ) async throws -> WebSocket {
         guard let url = URL(string: text), let host = url.host, let secure = url.isSecureWebSocket else {
             throw RingwayError(code: "INVALID_ARGUMENT", message: "\(text) is not a WebSocket URL")
         }
         let port = url.port ?? (secure ? 443 : 80)
-        let tls = secure ? try NIOSSLContext(configuration: .makeClientConfiguration()) : nil
+        let tls = secure ? try NIOSSLContext(configuration: authorities?.tls ?? .makeClientConfiguration()) : nil
         let unreachable = RingwayError(code: RingwayError.unavailable, message: "cannot reach the gateway at \(text)")
         do {
             let upgrade = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)

@@ -23,12 +23,22 @@ struct Chat: AsyncParsableCommand {
     @Option(help: "How many seconds to stay and print what arrives when the input has ended.")
     var linger = 0.0
 
+    @Option(
+        name: .customLong("ca-file"),
+        help: "Certificates of authorities to trust beside the system's, a PEM file; or RINGWAY_CA_FILE.")
+    var authoritiesFile: String?
+
     func run() async throws {
         try await complaining {
+            let authorities = try trustedAuthorities()
             let store = try ChatStore(server: server, name: username)
-            let (credentials, lastSeq) = try await ChatLogIn(server: server, username: username).run(store)
+            let (credentials, lastSeq) = try await ChatLogIn(
+                server: server, username: username, authorities: authorities
+            ).run(store)
+            var configuration = RingwayClient.Configuration(httpURL: server)
+            configuration.trustedAuthorities = authorities
             let client = RingwayClient(
-                configuration: .init(httpURL: server), credentials: credentials,
+                configuration: configuration, credentials: credentials,
                 onCredentialsChange: { await store.keep(credentials: $0) })
             let room = ChatRoom(client: client, username: username, userID: credentials.userID, store: store)
             await room.say("you are \(username), id \(credentials.userID)")
@@ -43,12 +53,24 @@ struct Chat: AsyncParsableCommand {
             try await room.showEvents()
         }
     }
+
+    private func trustedAuthorities() throws -> TrustedAuthorities? {
+        guard let file = authoritiesFile ?? ProcessInfo.processInfo.environment["RINGWAY_CA_FILE"], !file.isEmpty else {
+            return nil
+        }
+        do {
+            return try TrustedAuthorities(pemFile: file)
+        } catch {
+            throw Complaint(line: "--ca-file: \(error.message)", code: 64)
+        }
+    }
 }
 
 /// Gets the device's credentials: the stored ones, or those of a log-in, or those of a new account.
 struct ChatLogIn {
     let server: String
     let username: String
+    let authorities: TrustedAuthorities?
 
     func run(_ store: ChatStore) async throws -> (Credentials, lastSeq: Int64) {
         let state = await store.state
@@ -67,11 +89,11 @@ struct ChatLogIn {
         device.platform = "terminal"
         do {
             return try await RingwayClient.logIn(
-                username: username, password: password, device: device, at: server)
+                username: username, password: password, device: device, at: server, trusting: authorities)
         } catch let error as RingwayError where error.code == "UNAUTHENTICATED" {
             do {
                 return try await RingwayClient.register(
-                    username: username, password: password, device: device, at: server)
+                    username: username, password: password, device: device, at: server, trusting: authorities)
             } catch let error as RingwayError where error.code == "ALREADY_EXISTS" {
                 throw Complaint(line: "wrong password for \(username)")
             }

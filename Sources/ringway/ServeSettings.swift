@@ -89,7 +89,9 @@ struct ServeSettings {
     ]
 
     /// Ours, but read by other commands or by scripts.
-    private static let others: Set<String> = ["RINGWAY_PASSWORD", "RINGWAY_HOME", "RINGWAY_TEST_POSTGRES_URL"]
+    private static let others: Set<String> = [
+        "RINGWAY_PASSWORD", "RINGWAY_HOME", "RINGWAY_CA_FILE", "RINGWAY_TEST_POSTGRES_URL",
+    ]
 
     init(arguments: [String]) throws {
         do {

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from server import Database, Server
+from server import BINARY, Database, Server, clean_environment
 from wire import Account, Api, Socket
 
 
@@ -21,7 +21,7 @@ class Certificate:
         self.renew()
 
     def renew(self):
-        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "1"]
+        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "1"]
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", self.key]
         subprocess.run(
             ["openssl", "req", "-x509", *key, "-out", self.file, *subject], capture_output=True, check=True, timeout=30
@@ -115,6 +115,48 @@ def test_a_broken_certificate_is_refused_in_one_line_and_the_old_one_stays(secur
             assert newer.is_alive()
             assert older.is_alive()
         assert secure.log().splitlines()[lines:] == said and len(said) == 1
+
+
+def chat(server, home, *options, lines="", **environment):
+    """`ringway chat` of alice, given these lines: what it printed, what it complained of, and its exit code."""
+    environment = clean_environment(RINGWAY_HOME=str(home), RINGWAY_PASSWORD="correct horse", **environment)
+    ended = subprocess.run(
+        [BINARY, "chat", "--as", "alice", "--server", f"http://127.0.0.1:{server.http}", *options],
+        env=environment, input=lines, capture_output=True, text=True, timeout=60,
+    )
+    return ended.stdout, ended.stderr, ended.returncode
+
+
+def test_chat_trusts_the_authority_it_is_given(secure, certificate, tmp_path):
+    api, file = Api(secure.http), str(certificate.file)
+    said, complaints, code = chat(secure, tmp_path / "home", "--ca-file", file)
+    assert code == 0 and "not connected" not in said, (said, complaints)
+    alice, bob = said.split(" id ")[1].split()[0], Account(api)
+    with open_socket(secure, bob, certificate.trust()) as theirs:
+        bob.ok("POST", "/v1/friend-requests", {"to": alice, "message": "hello"})
+        lines = "/accept\n" + f"/to {bob.user}\nover TLS\n"
+        said, complaints, code = chat(secure, tmp_path / "home", "--linger", "2", lines=lines, RINGWAY_CA_FILE=file)
+        assert code == 0 and "sent #" in said, (said, complaints)
+        event = theirs.expect("event", where=lambda event: "message" in event)
+        assert event["message"]["body"]["text"] == "over TLS"
+
+
+def test_chat_connects_to_nobody_it_does_not_trust(secure, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = str(Certificate(tmp_path / "other").file)
+    for options in ([], ["--ca-file", other]):
+        said, _, _ = chat(secure, tmp_path / "home", "--linger", "2", *options)
+        assert "-- not connected: cannot reach the gateway at wss://" in said, said
+
+
+@pytest.mark.parametrize("broken", ["nothing", "no PEM"])
+def test_chat_says_what_is_wrong_with_its_authorities(secure, tmp_path, broken):
+    file = tmp_path / "ca.pem"
+    if broken == "no PEM":
+        file.write_text("this is no certificate\n")
+    said, complaints, code = chat(secure, tmp_path / "home", "--ca-file", str(file))
+    assert (said, code) == ("", 64)
+    assert complaints == f"ringway: --ca-file: {file} can't be read, or holds no certificate in PEM\n"
 
 
 def say(server, bytes_said):
