@@ -33,7 +33,7 @@ static void ask(int signal) {
 }
 
 static void echo(struct gw_reactor *reactor, const struct gw_event *event) {
-    const int error = gw_conn_send(reactor, event->conn, (enum gw_opcode)event->opcode, event->data, event->length);
+    const int error = gw_conn_forward(reactor, event->conn, event);
     // A closing connection is no error; anything else would be a message lost.
     if (error != 0 && error != GW_ECLOSING && error != GW_ENOCONN) {
         fprintf(stderr, "echo_core: send: %s\n", gw_strerror(error));

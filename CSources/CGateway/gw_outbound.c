@@ -10,13 +10,16 @@ enum {
     GW_GROWTH_BYTES_MAX = 32 * 1024,     // a longer queue does not get larger buffers
 };
 
-int gw_reference_slab_init(struct gw_reference_slab *slab, struct gw_pool *pool, uint32_t references_max) {
+int gw_reference_slab_init(struct gw_reference_slab *slab, struct gw_pool *pool, uint32_t references_max,
+                           struct gw_reactor *leases) {
     void *references = mmap(NULL, references_max * sizeof *slab->references, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (references == MAP_FAILED) {
         return -ENOMEM;
     }
-    *slab = (struct gw_reference_slab){ .pool = pool, .references = references, .references_max = references_max };
+    *slab = (struct gw_reference_slab){
+        .pool = pool, .references = references, .references_max = references_max, .leases = leases,
+    };
     return 0;
 }
 
@@ -24,7 +27,9 @@ void gw_reference_slab_deinit(struct gw_reference_slab *slab) {
     munmap(slab->references, slab->references_max * sizeof *slab->references);
 }
 
-static struct gw_buf *gw_reference_acquire(struct gw_reference_slab *slab, struct gw_buf *of) {
+// NULL: all are taken. What it refers to is the caller's to say.
+static struct gw_reference *gw_reference_acquire(struct gw_reference_slab *slab, uint8_t size_class, uint8_t *data,
+                                                 uint32_t bytes) {
     struct gw_buf *buf = slab->free;
     if (buf != NULL) {
         slab->free = buf->next;
@@ -33,11 +38,8 @@ static struct gw_buf *gw_reference_acquire(struct gw_reference_slab *slab, struc
     } else {
         return NULL;
     }
-    *buf = (struct gw_buf){ .data = of->data, .capacity = of->end, .start = of->start, .end = of->end, .count = 1,
-                            .size_class = GW_REFERENCE_CLASS };
-    ((struct gw_reference *)buf)->of = of;
-    gw_buf_retain(of);
-    return buf;
+    *buf = (struct gw_buf){ .data = data, .capacity = bytes, .end = bytes, .count = 1, .size_class = size_class };
+    return (struct gw_reference *)buf;
 }
 
 static inline void gw_outbound_link(struct gw_outbound *out, struct gw_buf *buf) {
@@ -64,7 +66,7 @@ void gw_outbound_clear(struct gw_outbound *out, struct gw_reference_slab *slab) 
 
 // A buffer of its own that was filled is followed by a larger one, so that a burst of small frames needs few.
 static uint32_t gw_outbound_growth(const struct gw_buf *last) {
-    if (last == NULL || last->size_class == GW_REFERENCE_CLASS) {
+    if (last == NULL || last->size_class >= GW_LEASE_CLASS) {
         return 0;
     }
     return last->capacity < GW_GROWTH_BYTES_MAX / 2 ? last->capacity * 2 : GW_GROWTH_BYTES_MAX;
@@ -103,12 +105,39 @@ int gw_outbound_append_shared(struct gw_outbound *out, struct gw_reference_slab 
     if (out->bytes > 0 && length <= GW_COPY_BYTES_MAX) {
         return gw_outbound_append_bytes(out, slab, buf->data + buf->start, length);
     }
-    struct gw_buf *reference = gw_reference_acquire(slab, buf);
+    const int error = gw_outbound_append_part(out, slab, buf, buf->data + buf->start, length);
+    if (error == 0) {
+        gw_buf_retain(buf);
+    }
+    return error;
+}
+
+int gw_outbound_append_part(struct gw_outbound *out, struct gw_reference_slab *slab, struct gw_buf *of, uint8_t *data,
+                            uint32_t bytes) {
+    struct gw_reference *reference = gw_reference_acquire(slab, GW_REFERENCE_CLASS, data, bytes);
     if (reference == NULL) {
         return GW_ENOBUFS;
     }
-    gw_outbound_link(out, reference);
+    reference->of = of;
+    gw_outbound_link(out, &reference->buf);
     return 0;
+}
+
+int gw_outbound_append_leased(struct gw_outbound *out, struct gw_reference_slab *slab, struct gw_payload *lease, uint8_t *data,
+                              uint32_t bytes) {
+    struct gw_reference *reference = gw_reference_acquire(slab, GW_LEASE_CLASS, data, bytes);
+    if (reference == NULL) {
+        return GW_ENOBUFS;
+    }
+    reference->lease = lease;
+    gw_outbound_link(out, &reference->buf);
+    return 0;
+}
+
+void gw_outbound_end_lease(struct gw_reference_slab *slab, struct gw_reference *reference) {
+    if (slab->leases != NULL) {
+        gw_payload_release(slab->leases, reference->lease);
+    }
 }
 
 void gw_outbound_hold_pong(struct gw_outbound *out, struct gw_reference_slab *slab, const uint8_t *payload,

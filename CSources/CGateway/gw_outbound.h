@@ -20,17 +20,21 @@
 #include "gw_pool.h"
 #include "gw_ws.h"
 
-// Stands in a queue for a buffer that others hold too: the same bytes, no room, a link of its own.
+// Stands in a queue for bytes that others hold too: no room, a link of its own.
 struct gw_reference {
-    struct gw_buf buf;     // size_class is GW_REFERENCE_CLASS
-    struct gw_buf *of;
+    struct gw_buf buf;     // size_class is one of these
+    union {
+        struct gw_buf *of;             // GW_REFERENCE_CLASS: a buffer of the pool
+        struct gw_payload *lease;      // GW_LEASE_CLASS: a lease on a receive buffer
+    };
 };
-enum { GW_REFERENCE_CLASS = 255 };
+enum { GW_LEASE_CLASS = 254, GW_REFERENCE_CLASS = 255 };
 
 // Every reference of a reactor, reserved at start.
 struct gw_reference_slab {
     struct gw_pool *pool;
     struct gw_reference *references;
+    struct gw_reactor *leases; // whose the leases are; NULL: they are gone
     struct gw_buf *free;       // those given back
     uint32_t references_max;
     uint32_t touched;          // references below this have been used at least once
@@ -43,7 +47,8 @@ struct gw_outbound {
     uint32_t bytes;
 };
 
-int gw_reference_slab_init(struct gw_reference_slab *slab, struct gw_pool *pool, uint32_t references_max);
+int gw_reference_slab_init(struct gw_reference_slab *slab, struct gw_pool *pool, uint32_t references_max,
+                           struct gw_reactor *leases);
 void gw_reference_slab_deinit(struct gw_reference_slab *slab);
 
 void gw_outbound_clear(struct gw_outbound *out, struct gw_reference_slab *slab);
@@ -95,6 +100,12 @@ static inline int gw_outbound_append_frame(struct gw_outbound *out, struct gw_re
 int gw_outbound_append_bytes(struct gw_outbound *out, struct gw_reference_slab *slab, const void *data,
                              uint32_t length);
 int gw_outbound_append_shared(struct gw_outbound *out, struct gw_reference_slab *slab, struct gw_buf *buf);
+// The same for bytes that lie in a buffer of the pool, or in a receive buffer with a lease. The queue takes over a count of
+// `of`, or the lease, unless it fails.
+int gw_outbound_append_part(struct gw_outbound *out, struct gw_reference_slab *slab, struct gw_buf *of, uint8_t *data,
+                            uint32_t bytes);
+int gw_outbound_append_leased(struct gw_outbound *out, struct gw_reference_slab *slab, struct gw_payload *lease, uint8_t *data,
+                              uint32_t bytes);
 
 // Keeps one pong outside the queue, in the place of an earlier one (RFC 6455 section 5.5.3 allows to answer
 // only the latest ping), and later moves it into the queue. Holding does nothing when no buffer is free.
@@ -106,14 +117,20 @@ void gw_outbound_queue_pong(struct gw_outbound *out);
 unsigned gw_outbound_peek(const struct gw_outbound *out, struct iovec *iov, unsigned max);
 void gw_outbound_consume(struct gw_outbound *out, struct gw_reference_slab *slab, uint32_t bytes);
 
+void gw_outbound_end_lease(struct gw_reference_slab *slab, struct gw_reference *reference);
+
 // Gives up a buffer that has left the queue.
 static inline void gw_outbound_release(struct gw_reference_slab *slab, struct gw_buf *buf) {
-    if (buf->size_class != GW_REFERENCE_CLASS) {
+    if (buf->size_class < GW_LEASE_CLASS) {
         buf->next = NULL;
         gw_buf_release_inline(slab->pool, buf);
         return;
     }
-    gw_buf_release_inline(slab->pool, ((struct gw_reference *)buf)->of);
+    if (__builtin_expect(buf->size_class == GW_LEASE_CLASS, 0)) {
+        gw_outbound_end_lease(slab, (struct gw_reference *)buf);
+    } else {
+        gw_buf_release_inline(slab->pool, ((struct gw_reference *)buf)->of);
+    }
     buf->next = slab->free;
     slab->free = buf;
 }

@@ -261,6 +261,7 @@ void gw_reactor_stats(const struct gw_reactor *r, struct gw_stats *stats) {
 // The backend goes first: until then the kernel may read what is queued and write to the receive buffers.
 static void gw_reactor_free(struct gw_reactor *r) {
     gw_io_destroy(r->io);
+    r->references.leases = NULL;
     for (uint32_t slot = 0; slot < r->slots_touched; slot++) {
         struct gw_conn *conn = &r->conns[slot];
         if (conn->phase != GW_PHASE_FREE) {
@@ -312,7 +313,7 @@ static int gw_reactor_allocate(struct gw_reactor *r, const struct gw_config *con
     }
     // A gathered message and a frame to send are each whole in one buffer, and so are the longest request and
     // what a receive brought.
-    uint32_t buffer_bytes = config->message_bytes_max + GW_WS_SERVER_HEADER_BYTES_MAX;
+    uint32_t buffer_bytes = config->message_bytes_max + GW_MESSAGE_ROOM_BYTES;
     buffer_bytes = buffer_bytes > GW_REQUEST_BYTES_MAX ? buffer_bytes : GW_REQUEST_BYTES_MAX;
     buffer_bytes = buffer_bytes > config->receive_buffer_bytes ? buffer_bytes : config->receive_buffer_bytes;
     const uint32_t block_bytes = gw_compression_block_bytes(config);
@@ -323,7 +324,7 @@ static int gw_reactor_allocate(struct gw_reactor *r, const struct gw_config *con
     }
     // Small frames share buffers, so a reference stands for some 500 bytes queued, or for all that a connection
     // has queued: the sum lets each hold a few, and the slow ones many.
-    return gw_reference_slab_init(&r->references, r->pool, (1u << 16) + 4 * r->connections_max);
+    return gw_reference_slab_init(&r->references, r->pool, (1u << 16) + 4 * r->connections_max, r);
 }
 
 int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struct gw_reactor **reactor) {
@@ -367,6 +368,7 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     r->events_end = r->events + config->batch_events_max;
     r->takes_short = config->message_bytes_max >= GW_WS_SHORT_BYTES_MAX
                   && config->batch_events_max * GW_SHORT_ANSWER_BYTES_MAX <= r->outbound_pause;
+    r->forward_bytes_min = GW_FORWARD_BYTES_MIN;
     r->frame_payload_max = gw_pool_buffer_bytes_max(r->pool) - GW_WS_SERVER_HEADER_BYTES_MAX;
     gw_turn_tick(r);
     gw_wheel_init(&r->wheel, &r->conns->timer, sizeof *r->conns, r->now);

@@ -26,7 +26,7 @@
 #include "gw_timer.h"
 #include "gw_uring_front.h"
 
-enum { GW_IO_EVENTS = 1024, GW_ACCEPT_RETRY_MS = 100 };
+enum { GW_IO_EVENTS = 1024, GW_ACCEPT_RETRY_MS = 100, GW_FORWARD_BYTES_MIN = 4096 };
 
 // A receive buffer, while it is not the kernel's: held by an input queue or as spent, and by leases.
 struct gw_received {
@@ -65,6 +65,7 @@ struct gw_reactor {
     uint32_t now;                  // tick of the turn
     uint8_t takes_short;           // messages may go the everyday way
     uint32_t frame_payload_max;    // what fits a buffer with its header
+    uint32_t forward_bytes_min;    // a shorter message is copied where it might be sent on from where it lies
     uint32_t outbound_bytes_max;
     uint32_t outbound_pause;       // with this much queued a connection's messages wait
     uint32_t outbound_resume;      // and go on at this

@@ -141,6 +141,51 @@ int gw_conn_send_frame(struct gw_reactor *r, gw_conn_id id, struct gw_frame *fra
     return gw_send_done(r, conn, gw_outbound_append_shared(&conn->out, &r->references, gw_frame_buf(frame)));
 }
 
+// Whether a message is sent on from where it lies. What is short costs less to copy, and what must be compressed can't be.
+// A peer that does not read holds what is queued to it; of receive buffers that is one a connection, and of all of them
+// half (gw_lease.c).
+static int gw_forward_is_wanted(const struct gw_reactor *r, const struct gw_conn *conn, const struct gw_event *event) {
+    return event->kind == GW_EVENT_MESSAGE && gw_frame_fits(r, event->length) && conn->phase == GW_PHASE_OPEN
+        && !conn->decoder.deflate && !gw_conn_queue_full(r, conn)
+        && (event->lease != 0 || conn->out.bytes == 0);
+}
+
+// Bytes in front of the payload that are nobody's any more: its frame's header, or the room before a gathered message.
+static uint32_t gw_forward_room(const struct gw_reactor *r, const struct gw_event *event) {
+    if (event->lease != 0) {
+        return (uint32_t)(event->data - r->event_bufs[event->lease - 1]->data);
+    }
+    return (uint32_t)((uintptr_t)(event->data - r->io->receive_memory) % r->io->receive_buffer_bytes);
+}
+
+__attribute__((noinline))
+static int gw_conn_forward_long(struct gw_reactor *r, gw_conn_id id, const struct gw_event *event) {
+    struct gw_conn *conn = gw_conn_find(r, id);
+    const uint32_t header = (uint32_t)gw_ws_header_bytes(event->length), bytes = header + (uint32_t)event->length;
+    struct gw_payload *payload = NULL;
+    if (conn != NULL && gw_forward_is_wanted(r, conn, event) && gw_forward_room(r, event) >= header) {
+        payload = gw_payload_acquire(r, event);
+    }
+    if (payload == NULL) {
+        return gw_conn_send(r, id, (enum gw_opcode)event->opcode, event->data, event->length);
+    }
+    uint8_t *frame = (uint8_t *)event->data - header;
+    (void)gw_ws_encode_header(frame, (enum gw_ws_opcode)event->opcode, event->length);
+    const int error = event->lease != 0
+        ? gw_outbound_append_part(&conn->out, &r->references, (struct gw_buf *)payload, frame, bytes)
+        : gw_outbound_append_leased(&conn->out, &r->references, payload, frame, bytes);
+    if (error != 0) {
+        gw_payload_release(r, payload);
+    }
+    return gw_send_done(r, conn, error);
+}
+
+int gw_conn_forward(struct gw_reactor *r, gw_conn_id id, const struct gw_event *event) {
+    return event->length < r->forward_bytes_min
+         ? gw_conn_send(r, id, (enum gw_opcode)event->opcode, event->data, event->length)
+         : gw_conn_forward_long(r, id, event);
+}
+
 void gw_frame_release(struct gw_reactor *r, struct gw_frame *frame) {
     gw_buf_release(r->pool, gw_frame_buf(frame));
 }

@@ -16,21 +16,23 @@ static struct gw_buf *make_room(struct gw_message *message, struct gw_pool *pool
         return old;
     }
     const uint64_t arrived = (old != NULL ? gw_buf_length(old) : 0) + piece->length;
-    const uint64_t largest = gw_pool_buffer_bytes_max(pool);
+    const uint64_t largest = gw_pool_buffer_bytes_max(pool) - GW_MESSAGE_ROOM_BYTES;
     if (arrived > largest) {
         return NULL;
     }
     const uint64_t wanted = bytes_wanted(arrived, piece->frame_left);
-    struct gw_buf *larger = gw_buf_acquire(pool, (uint32_t)(wanted < largest ? wanted : largest));
+    struct gw_buf *larger = gw_buf_acquire(pool, (uint32_t)(wanted < largest ? wanted : largest) + GW_MESSAGE_ROOM_BYTES);
     if (larger == NULL) {
-        larger = gw_buf_acquire(pool, (uint32_t)arrived);
+        larger = gw_buf_acquire(pool, (uint32_t)arrived + GW_MESSAGE_ROOM_BYTES);
     }
     if (larger == NULL) {
         return NULL;
     }
+    larger->start = larger->end = GW_MESSAGE_ROOM_BYTES;
     if (old != NULL) {
-        memcpy(larger->data, old->data, old->end);
-        larger->end = old->end;
+        const uint32_t length = gw_buf_length(old);
+        memcpy(larger->data + larger->start, old->data + old->start, length);
+        larger->end += length;
         gw_buf_release(pool, old);
     }
     return larger;
@@ -50,8 +52,8 @@ enum gw_message_result gw_message_gather(struct gw_message *message, struct gw_p
         return GW_MESSAGE_MORE;
     }
     message->gathered = NULL;
-    *data = gathered->data;
-    *length = gathered->end;
+    *data = gathered->data + gathered->start;
+    *length = gw_buf_length(gathered);
     *buf = gathered;
     return GW_MESSAGE_WHOLE;
 }

@@ -87,8 +87,7 @@ public struct Event: ~Copyable {
     /// message: queues it to its own connection, as it came. The core's result.
     @inline(__always)
     func sendBack() -> Int32 {
-        let message = event.pointee
-        return gw_conn_send(reactor, message.conn, gw_opcode(UInt32(message.opcode)), message.data, message.length)
+        gw_conn_forward(reactor, event.pointee.conn, event)
     }
 
     /// A copy that may live for ever.

@@ -40,6 +40,7 @@ struct world {
     struct gw_reactor *reactor;
     int port;
     int echo;             // answer messages instead of keeping them
+    int forwards;         // and do so from where they lie
     struct seen *seen;
     size_t seen_count, seen_max;
     uint64_t echo_refused;
@@ -134,8 +135,10 @@ HELPER void world_turn(struct world *w, uint64_t timeout_ms) {
     CHECK(count >= 0);
     for (int i = 0; i < count; i++) {
         if (w->echo && events[i].kind == GW_EVENT_MESSAGE) {
-            const int error = gw_conn_send(w->reactor, events[i].conn, (enum gw_opcode)events[i].opcode,
-                                           events[i].data, events[i].length);
+            const int error = w->forwards
+                ? gw_conn_forward(w->reactor, events[i].conn, &events[i])
+                : gw_conn_send(w->reactor, events[i].conn, (enum gw_opcode)events[i].opcode, events[i].data,
+                               events[i].length);
             w->echo_refused += error != 0;
         } else {
             world_keep(w, &events[i]);

@@ -44,6 +44,35 @@ static void messages__come_back_at_every_size(void) {
     world_close(&w);
 }
 
+// Many more than there are receive buffers, the next on its way before the last is answered: whole in one buffer, over the
+// edge of several, in fragments, and short ones between them.
+static void messages__sent_on_from_where_they_lie_keep_their_bytes_and_their_order(void) {
+    struct gw_config config = config_roomy();
+    const size_t sizes[] = { 4096, 16384, 5, 4095, 12000, 70000, 126, 16376, 1 << 20, 8192 };
+    enum { SIZES = sizeof sizes / sizeof *sizes, ROUNDS = 40 };
+    struct world w;
+    world_open(&w, &config);
+    w.echo = w.forwards = 1;
+    const int fd = client_open(&w, NULL);
+    uint8_t *payload = pattern((1 << 20) + SIZES);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < SIZES; i++) {
+            client_send_frame(&w, fd, 0x82, payload + i, sizes[i] - i % 2);
+        }
+        client_send_frame(&w, fd, 0x02, payload, 5000);
+        client_send_frame(&w, fd, 0x80, payload + 5000, 15000);
+        for (size_t i = 0; i < SIZES; i++) {
+            expect_echo(&w, fd, 0x82, payload + i, sizes[i] - i % 2);
+        }
+        expect_echo(&w, fd, 0x82, payload, 20000);
+    }
+    free(payload);
+    world_turn_for(&w, 20);
+    CHECK(w.echo_refused == 0 && world_stats(&w).pool_bytes == 0);
+    close(fd);
+    world_close(&w);
+}
+
 static void messages__are_joined_from_fragments_byte_by_byte(void) {
     const struct gw_config config = config_roomy();
     struct world w;
@@ -366,6 +395,7 @@ static void ping__flood_with_unread_pongs_stays_small(void) {
 
 int main(void) {
     RUN(messages__come_back_at_every_size);
+    RUN(messages__sent_on_from_where_they_lie_keep_their_bytes_and_their_order);
     RUN(messages__are_joined_from_fragments_byte_by_byte);
     RUN(messages__keep_their_order_through_a_pipeline);
     RUN(messages__share_a_batch_among_connections);

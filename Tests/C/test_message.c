@@ -77,18 +77,19 @@ static void message__is_gathered_from_any_pieces(void) {
 static void message__grows_by_size_class(void) {
     struct gw_pool *pool = pool_of(64 * KIB, 8 * KIB);
     struct gw_message message = { 0 };
+    enum { PIECE = KIB - GW_MESSAGE_ROOM_BYTES };
     static uint8_t bytes[KIB];
     static const uint64_t held[] = { 2 * KIB, 2 * KIB, 8 * KIB, 8 * KIB, 8 * KIB, 8 * KIB, 8 * KIB, 8 * KIB };
     uint8_t *data;
     uint64_t length;
     struct gw_buf *buf;
     for (size_t count = 0; count < sizeof held / sizeof held[0]; count++) {
-        const struct gw_ws_item item = piece_of(bytes, KIB, 0, count == 0, false);
+        const struct gw_ws_item item = piece_of(bytes, PIECE, 0, count == 0, false);
         CHECK(gw_message_add(&message, pool, &item, &data, &length, &buf) == GW_MESSAGE_MORE);
         CHECK(gw_pool_held_bytes(pool) == held[count]);
     }
     // It fits no class now; what is gathered stays until the connection lets go.
-    const struct gw_ws_item item = piece_of(bytes, 1, 0, false, true);
+    const struct gw_ws_item item = piece_of(bytes, KIB, 0, false, true);
     CHECK(gw_message_add(&message, pool, &item, &data, &length, &buf) == GW_MESSAGE_NOBUFS);
     gw_message_deinit(&message, pool);
     gw_message_deinit(&message, pool);

@@ -71,12 +71,15 @@ const char *__ubsan_default_options(void) { return "abort_on_error=1:print_stack
 static void server_echo(const struct gw_event *event, struct sim_record *record) {
     int error;
     struct gw_frame *frame;
-    if (sim_below(&run.random, 4) == 0) {
+    const uint32_t way = sim_below(&run.random, 4);
+    if (way == 0) {
         error = gw_frame_create(run.reactor, (enum gw_opcode)event->opcode, event->data, event->length, &frame);
         if (error == 0) {
             error = gw_conn_send_frame(run.reactor, event->conn, frame);
             gw_frame_release(run.reactor, frame);
         }
+    } else if (way < 3) {
+        error = gw_conn_forward(run.reactor, event->conn, event);
     } else {
         error = gw_conn_send(run.reactor, event->conn, (enum gw_opcode)event->opcode, event->data, event->length);
     }
@@ -302,6 +305,7 @@ static void run_open(void) {
         run.layer = sim_tls_layer(&sim, !run.calm);
     }
     CHECK(gw_reactor_create_on(&config, secure_now ? run.layer : &sim.io, &run.reactor) == 0);
+    run.reactor->forward_bytes_min = 1u << among(0, 12);
     CHECK(gw_reactor_listen(run.reactor, "sim", 1, 0) == 1);
 }
 

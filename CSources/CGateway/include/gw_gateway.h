@@ -99,6 +99,9 @@ void gw_reactor_wake(struct gw_reactor *reactor);
 int gw_conn_send(struct gw_reactor *reactor, gw_conn_id conn, enum gw_opcode opcode,
                  const uint8_t *_Nullable data, uint64_t length);
 
+// The same with an event's message as it came: a long one is sent from where it lies.
+int gw_conn_forward(struct gw_reactor *reactor, gw_conn_id conn, const struct gw_event *event);
+
 // Fan-out: encode once, queue to many. The caller holds one count until gw_frame_release.
 int gw_frame_create(struct gw_reactor *reactor, enum gw_opcode opcode, const uint8_t *_Nullable data,
                     uint64_t length, struct gw_frame *_Nullable *_Nonnull frame);
@@ -129,15 +132,12 @@ const char *gw_reactor_backend(const struct gw_reactor *reactor, int *refusal);
 
 struct gw_stats {
     uint64_t accepted, closed;        // connections since the start
-    uint64_t handshakes_failed;
-    uint64_t peers_refused;           // accepted and closed at once, see untrusted_per_peer_max
-    uint64_t messages_in, messages_out;
+    uint64_t handshakes_failed, peers_refused;    // refused: closed as accepted, see untrusted_per_peer_max
+    uint64_t messages_in, messages_out, turns, syscalls;
     uint64_t bytes_in, bytes_out;     // on the socket
     uint64_t bytes_inflated;          // of messages, those that were never whole too
-    uint64_t turns, syscalls;
     uint64_t receive_starved;         // receives that ended because the kernel's ring was empty
-    uint64_t connections;             // now
-    uint64_t pool_bytes;              // in buffers held now
+    uint64_t connections, pool_bytes; // now; bytes of the buffers held
     uint64_t gathered_bytes;          // and of them, by messages not yet whole: at most half of pool_bytes_max
     uint64_t deflate_bytes;           // of deflate_bytes_max, promised to connections now
     uint64_t core_bytes;              // reactor, connections' slots touched so far, rings

@@ -26,6 +26,8 @@ enum gw_message_result gw_message_gather(struct gw_message *message, struct gw_p
 // What a gathered message holds of the pool is bounded by what has arrived of it, not by what its frames
 // announce: at most GW_MESSAGE_AHEAD times as much, rounded up to a size class.
 enum { GW_MESSAGE_AHEAD = 16 };
+// In front of a gathered message there is room for the header with which it may be sent on from where it lies.
+enum { GW_MESSAGE_ROOM_BYTES = 16 };
 static inline enum gw_message_result gw_message_add(struct gw_message *message, struct gw_pool *pool,
                                                     const struct gw_ws_item *piece, uint8_t **data,
                                                     uint64_t *length, struct gw_buf **buf) {
