@@ -20,8 +20,9 @@ public struct AuthSettings: Sendable {
     /// How long a device that was active is taken for active. What ends on another node ends here within it.
     public var activityMemory: Duration = .seconds(1)
 
-    /// Passwords hashed at a time. Each takes a core for some 50 ms and `hashCost.kibibytes`.
-    public var hasherThreads = ProcessInfo.processInfo.activeProcessorCount
+    /// Passwords hashed at a time. Each takes a core for some 20 ms and `hashCost.kibibytes`. One core is left to everything
+    /// else: a lower priority alone does not keep it free (docs/performance.md, "The user system").
+    public var hasherThreads = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
     /// Passwords that may wait for a thread; one more is told when to come back.
     public var hasherQueue = 64
     public var hashCost = HashCost()

@@ -3,15 +3,15 @@
 // those who ask remember the answer themselves.
 import Cache
 import Contract
+import ServiceKit
 
 /// For whoever makes the cache.
 public let friendshipCacheKinds = [FriendshipFacts.friends.kind, FriendshipFacts.groups.kind]
 
 enum FriendshipFacts {
-    /// Friends on a first page of the usual length, and one more if there is one.
-    static let friends = CacheFact<Ringway_V1_ListFriendsResponse>(
-        CacheKind("friends", topic: "lists"), encode: { try $0.serializedBytes() },
-        decode: { try Ringway_V1_ListFriendsResponse(serializedBytes: $0) })
+    /// The first page of the usual length, as it is answered.
+    static let friends = CacheFact<EncodedMessage<Ringway_V1_ListFriendsResponse>>(
+        CacheKind("friends", topic: "lists"), encode: { $0.bytes }, decode: { try EncodedMessage(bytes: $0) })
 
     static let groups = CacheFact<Ringway_V1_ListFriendGroupsResponse>(
         CacheKind("friend_groups", topic: "lists"), encode: { try $0.serializedBytes() },

@@ -77,11 +77,10 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
         let page = try Page(
             limit: request.limit, default: FriendshipStore.usualPage, maximum: 1000, cursor: request.after,
             named: "after")
-        let found = try await store.friends(of: caller.userID, on: page)
-        return .with {
-            ($0.friends, $0.nextAfter) = page.cut(found.value, id: \.userID)
-            $0.version = found.version
+        if let cached = try await store.cachedFriends(of: caller.userID, on: page) {
+            return try cached.answer(in: context)
         }
+        return try await store.friends(of: caller.userID, on: page)
     }
 
     public func updateFriend(

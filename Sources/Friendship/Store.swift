@@ -39,21 +39,27 @@ struct FriendshipStore: Sendable {
         try await versioned(of: user, Queries.requests(of: user, on: page)) { try Self.request($0) }
     }
 
-    func friends(of user: Int64, on page: Page) async throws -> Versioned<[Ringway_V1_Friend]> {
-        guard page.cursor == 0, page.limit == Self.usualPage else { return try await loadFriends(of: user, on: page) }
-        let found = try await cache.read(FriendshipFacts.friends, of: [user]) { _ in
-            let friends = try await loadFriends(of: user, on: page)
-            return [user: CachedValue(.with { $0.friends = friends.value }, version: friends.version)]
+    func friends(of user: Int64, on page: Page) async throws -> Ringway_V1_ListFriendsResponse {
+        let found = try await versioned(of: user, Queries.friends(of: user, on: page), Self.friend)
+        return .with {
+            ($0.friends, $0.nextAfter) = page.cut(found.value, id: \.userID)
+            $0.version = found.version
         }
-        return Versioned(value: found[user]?.value.friends ?? [], version: found[user]?.version ?? 0)
+    }
+
+    /// The first page, if that is what is asked for and it may be cached.
+    func cachedFriends(
+        of user: Int64, on page: Page
+    ) async throws -> EncodedMessage<Ringway_V1_ListFriendsResponse>? {
+        guard cache.isOn, page.cursor == 0, page.limit == Self.usualPage else { return nil }
+        return try await cache.read(FriendshipFacts.friends, of: [user]) { _ in
+            let friends = try await friends(of: user, on: page)
+            return [user: CachedValue(try EncodedMessage(friends), version: friends.version)]
+        }[user]?.value
     }
 
     /// Friends a page when nobody says otherwise.
     static let usualPage = 200
-
-    private func loadFriends(of user: Int64, on page: Page) async throws -> Versioned<[Ringway_V1_Friend]> {
-        try await versioned(of: user, Queries.friends(of: user, on: page), Self.friend)
-    }
 
     func blocks(of user: Int64, on page: Page) async throws -> Versioned<[Ringway_V1_Block]> {
         try await versioned(of: user, Queries.blocks(of: user, on: page), Self.block)

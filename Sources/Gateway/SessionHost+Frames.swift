@@ -271,9 +271,3 @@ extension Ringway_V1_Message {
         return (try? Ringway_V1_Event.with { $0.message = message }.serializedBytes()) ?? []
     }
 }
-
-extension RPCError {
-    init(orUnknown error: any Error) {
-        self = error as? RPCError ?? RPCError(code: .unknown, message: "unknown")
-    }
-}

@@ -82,8 +82,11 @@ struct APIResponder: HTTPResponder {
         }
         let query = Dictionary(
             request.uri.queryParameters.lazy.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
-        return try await route.answer(
-            Parameters(path: parameters, query: query, headers: request.headers), body, metadata, options)
+        let (callMetadata, callOptions) = (metadata, options)
+        let said = Parameters(path: parameters, query: query, headers: request.headers)
+        return try await withDeadline(requestTimeout, on: channel.eventLoop) {
+            try await route.answer(said, body, callMetadata, callOptions)
+        }
     }
 
     /// Lets a large body in, if its sender may and there is room. A body that is not received is in the way of whatever

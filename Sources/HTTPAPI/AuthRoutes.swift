@@ -2,7 +2,7 @@
 import Contract
 import GRPCCore
 
-func authRoutes<Transport>(_ auth: Ringway_V1_AuthService.Client<Transport>) -> [Route] {
+func authRoutes(_ auth: some Ringway_V1_AuthService.ClientProtocol) -> [Route] {
     [
         Route(.post, "/v1/auth/register") { try await auth.register($0, metadata: $1, options: $2) },
         Route(.post, "/v1/auth/login") { try await auth.logIn($0, metadata: $1, options: $2) },
@@ -14,7 +14,7 @@ func authRoutes<Transport>(_ auth: Ringway_V1_AuthService.Client<Transport>) -> 
     ] + deviceRoutes(auth) + accountRoutes(auth)
 }
 
-private func deviceRoutes<Transport>(_ auth: Ringway_V1_AuthService.Client<Transport>) -> [Route] {
+private func deviceRoutes(_ auth: some Ringway_V1_AuthService.ClientProtocol) -> [Route] {
     [
         Route(.get, "/v1/devices") { try await auth.listDevices($0, metadata: $1, options: $2) },
         Route(.patch, "/v1/devices/{id}", fill: { $0.deviceID = try $1.id("id") }) {
@@ -26,7 +26,7 @@ private func deviceRoutes<Transport>(_ auth: Ringway_V1_AuthService.Client<Trans
     ]
 }
 
-private func accountRoutes<Transport>(_ auth: Ringway_V1_AuthService.Client<Transport>) -> [Route] {
+private func accountRoutes(_ auth: some Ringway_V1_AuthService.ClientProtocol) -> [Route] {
     [
         Route(.get, "/v1/account") { try await auth.getAccount($0, metadata: $1, options: $2) },
         Route(.post, "/v1/account/email") { try await auth.changeEmail($0, metadata: $1, options: $2) },

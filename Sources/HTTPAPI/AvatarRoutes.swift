@@ -4,8 +4,9 @@ import Foundation
 import GRPCCore
 import HTTPTypes
 import NIOCore
+import ServiceKit
 
-func avatarRoutes<Transport>(_ profiles: Ringway_V1_ProfileService.Client<Transport>) -> [Route] {
+func avatarRoutes(_ profiles: some Ringway_V1_ProfileService.ClientProtocol) -> [Route] {
     let pictures = Route.Intake(
         contentTypes: ["image/png", "image/jpeg", "image/webp"], bytesMax: 2 << 20,
         admit: { _ = try await profiles.getMyProfile(.init(), metadata: $0, options: $1) })
@@ -16,7 +17,7 @@ func avatarRoutes<Transport>(_ profiles: Ringway_V1_ProfileService.Client<Transp
                 $0.image = Data(body.readableBytesView)
             }
             let profile = try await profiles.setMyAvatar(request, metadata: metadata, options: options)
-            return Route.Answer(body: ByteBuffer(bytes: try profile.jsonUTF8Bytes() as [UInt8]))
+            return Route.Answer(body: ByteBuffer(bytes: try profile.jsonAnswer()))
         },
         Route(.delete, "/v1/profiles/me/avatar") {
             try await profiles.removeMyAvatar($0, metadata: $1, options: $2)

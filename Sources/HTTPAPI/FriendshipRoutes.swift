@@ -2,11 +2,11 @@
 import Contract
 import GRPCCore
 
-func friendshipRoutes<Transport>(_ friends: Ringway_V1_FriendshipService.Client<Transport>) -> [Route] {
+func friendshipRoutes(_ friends: some Ringway_V1_FriendshipService.ClientProtocol) -> [Route] {
     requestRoutes(friends) + friendRoutes(friends) + groupRoutes(friends) + blockRoutes(friends)
 }
 
-private func requestRoutes<Transport>(_ friends: Ringway_V1_FriendshipService.Client<Transport>) -> [Route] {
+private func requestRoutes(_ friends: some Ringway_V1_FriendshipService.ClientProtocol) -> [Route] {
     [
         Route(.post, "/v1/friend-requests") { try await friends.requestFriend($0, metadata: $1, options: $2) },
         Route(
@@ -28,7 +28,7 @@ private func requestRoutes<Transport>(_ friends: Ringway_V1_FriendshipService.Cl
     ]
 }
 
-private func friendRoutes<Transport>(_ friends: Ringway_V1_FriendshipService.Client<Transport>) -> [Route] {
+private func friendRoutes(_ friends: some Ringway_V1_FriendshipService.ClientProtocol) -> [Route] {
     [
         Route(
             .get, "/v1/friends",
@@ -53,7 +53,7 @@ private func friendRoutes<Transport>(_ friends: Ringway_V1_FriendshipService.Cli
     ]
 }
 
-private func groupRoutes<Transport>(_ friends: Ringway_V1_FriendshipService.Client<Transport>) -> [Route] {
+private func groupRoutes(_ friends: some Ringway_V1_FriendshipService.ClientProtocol) -> [Route] {
     [
         Route(.get, "/v1/friend-groups") { try await friends.listFriendGroups($0, metadata: $1, options: $2) },
         Route(.post, "/v1/friend-groups") { try await friends.createFriendGroup($0, metadata: $1, options: $2) },
@@ -69,7 +69,7 @@ private func groupRoutes<Transport>(_ friends: Ringway_V1_FriendshipService.Clie
     ]
 }
 
-private func blockRoutes<Transport>(_ friends: Ringway_V1_FriendshipService.Client<Transport>) -> [Route] {
+private func blockRoutes(_ friends: some Ringway_V1_FriendshipService.ClientProtocol) -> [Route] {
     [
         Route(.post, "/v1/blocks") { try await friends.blockUser($0, metadata: $1, options: $2) },
         Route(

@@ -2,6 +2,6 @@
 import Contract
 import GRPCCore
 
-func gatewayRoutes<Transport>(_ gateway: Ringway_V1_GatewayService.Client<Transport>) -> [Route] {
+func gatewayRoutes(_ gateway: some Ringway_V1_GatewayService.ClientProtocol) -> [Route] {
     [Route(.get, "/v1/gateway") { try await gateway.locateGateway($0, metadata: $1, options: $2) }]
 }

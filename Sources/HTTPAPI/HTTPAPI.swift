@@ -6,6 +6,7 @@
 // connectionsMax wait in the backlog.
 import GRPCCore
 import Hummingbird
+import HummingbirdCore
 import Logging
 import NIOCore
 import ServiceKit
@@ -39,8 +40,8 @@ public struct HTTPAPIConfiguration: Sendable {
 
 /// The HTTP API as a service. client reaches every service of the contract, through whichever transport; it must
 /// be running. A graceful shutdown answers the requests that are under way.
-public func makeHTTPAPI<Transport: ClientTransport>(
-    client: GRPCClient<Transport>,
+public func makeHTTPAPI(
+    clients: APIClients,
     configuration: HTTPAPIConfiguration,
     logger: Logger,
     onServerRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
@@ -49,8 +50,11 @@ public func makeHTTPAPI<Transport: ClientTransport>(
     application.availableConnectionsDelegate = .maximum(configuration.connectionsMax, logger: logger)
     return Application(
         responder: APIResponder(
-            routes: makeRoutes(client), requestTimeout: configuration.requestTimeout, proxies: configuration.proxies),
-        server: .http1(configuration: .init(idleTimeout: .init(configuration.idleTimeout))),
+            routes: makeRoutes(clients), requestTimeout: configuration.requestTimeout, proxies: configuration.proxies),
+        server: HTTPServerBuilder { responder in
+            LoopChannel(
+                HTTP1Channel(responder: responder, configuration: .init(idleTimeout: .init(configuration.idleTimeout))))
+        },
         configuration: application,
         onServerRunning: { await onServerRunning($0.localAddress?.port ?? configuration.port) },
         logger: logger)

@@ -2,7 +2,7 @@
 import Contract
 import GRPCCore
 
-func inboxRoutes<Transport>(_ inbox: Ringway_V1_InboxService.Client<Transport>) -> [Route] {
+func inboxRoutes(_ inbox: some Ringway_V1_InboxService.ClientProtocol) -> [Route] {
     [
         Route(
             .get, "/v1/inbox",

@@ -2,7 +2,7 @@
 import Contract
 import GRPCCore
 
-func profileRoutes<Transport>(_ profiles: Ringway_V1_ProfileService.Client<Transport>) -> [Route] {
+func profileRoutes(_ profiles: some Ringway_V1_ProfileService.ClientProtocol) -> [Route] {
     [
         Route(.get, "/v1/profiles/me") { try await profiles.getMyProfile($0, metadata: $1, options: $2) },
         Route(.patch, "/v1/profiles/me") { try await profiles.updateMyProfile($0, metadata: $1, options: $2) },

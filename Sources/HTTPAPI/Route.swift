@@ -46,7 +46,9 @@ struct Route: Sendable {
         answer = { parameters, body, metadata, options in
             var request = takesBody ? try Request(body) : Request()
             try fill(&request, parameters)
-            return Answer(body: ByteBuffer(bytes: try await call(request, metadata, options).jsonUTF8Bytes() as [UInt8]))
+            let given = JSONAnswer()
+            let reply = try await JSONAnswer.$wanted.withValue(given) { try await call(request, metadata, options) }
+            return Answer(body: try given.json.map { ByteBuffer(bytes: $0) } ?? ByteBuffer(bytes: reply.jsonAnswer()))
         }
     }
 

@@ -2,7 +2,7 @@
 import Contract
 import GRPCCore
 
-func settingsRoutes<Transport>(_ settings: Ringway_V1_SettingsService.Client<Transport>) -> [Route] {
+func settingsRoutes(_ settings: some Ringway_V1_SettingsService.ClientProtocol) -> [Route] {
     [
         Route(.get, "/v1/settings", fill: { $0.sinceVersion = try $1.count("since") }) {
             try await settings.getSettings($0, metadata: $1, options: $2)

@@ -21,29 +21,45 @@ enum ProfileFacts {
         decode: { try Google_Protobuf_Timestamp(serializedBytes: $0) })
 
     /// Of a user who has chosen something.
-    static let settings = CacheFact<UserSettings>(
-        CacheKind("settings", topic: "settings"), encode: { try $0.stored() }, decode: { try UserSettings(stored: $0) })
+    static let settings = CacheFact<StoredSettings>(
+        CacheKind("settings", topic: "settings"), encode: { $0.bytes }, decode: { try StoredSettings(bytes: $0) })
 }
 
-extension UserSettings {
-    /// The versions of both parts, eight bytes each, then the whole as the contract's message.
-    fileprivate func stored() throws -> [UInt8] {
-        let versions = [privacyVersion, pushVersion].flatMap { version in
+/// Settings as they are kept: the versions of both parts, eight bytes each, then the whole as it is answered.
+struct StoredSettings: Sendable {
+    let bytes: [UInt8]
+    let whole: EncodedMessage<Ringway_V1_Settings>
+
+    init(_ settings: UserSettings) throws {
+        whole = try EncodedMessage(settings.message(since: 0))
+        let versions = [settings.privacyVersion, settings.pushVersion].flatMap { version in
             withUnsafeBytes(of: version.littleEndian) { Array($0) }
         }
-        let message: [UInt8] = try message(since: 0).serializedBytes()
-        return versions + message
+        bytes = versions + whole.bytes
     }
 
-    fileprivate init(stored bytes: [UInt8]) throws {
+    init(bytes: [UInt8]) throws {
         guard bytes.count >= 16 else { throw CacheError.unreadable }
-        let message = try Ringway_V1_Settings(serializedBytes: Array(bytes[16...]))
-        self.init()
-        version = message.version
-        privacyVersion = bytes.withUnsafeBytes { Int64(littleEndian: $0.loadUnaligned(as: Int64.self)) }
-        pushVersion = bytes.withUnsafeBytes { Int64(littleEndian: $0.loadUnaligned(fromByteOffset: 8, as: Int64.self)) }
-        if message.hasUpdatedAt { updatedAt = message.updatedAt.date }
-        privacy = try PrivacyRules(message.privacy)
-        push = message.push
+        whole = try EncodedMessage(bytes: Array(bytes[16...]))
+        self.bytes = bytes
     }
+
+    func settings() throws -> UserSettings {
+        let message = try whole.message()
+        var settings = UserSettings()
+        settings.version = message.version
+        (settings.privacyVersion, settings.pushVersion) = bytes.withUnsafeBytes {
+            (
+                Int64(littleEndian: $0.loadUnaligned(as: Int64.self)),
+                Int64(littleEndian: $0.loadUnaligned(fromByteOffset: 8, as: Int64.self))
+            )
+        }
+        if message.hasUpdatedAt { settings.updatedAt = message.updatedAt.date }
+        settings.privacy = try PrivacyRules(message.privacy)
+        settings.push = message.push
+        return settings
+    }
+
+    /// Of a user who has chosen nothing.
+    static let untouched = Result { try EncodedMessage(UserSettings().message(since: 0)) }
 }

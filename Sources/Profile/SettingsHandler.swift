@@ -19,6 +19,9 @@ public struct SettingsHandler: Ringway_V1_SettingsService.SimpleServiceProtocol 
     ) async throws -> Ringway_V1_Settings {
         let caller = try Caller.required()
         guard request.sinceVersion >= 0 else { throw ProfileError.invalid("since_version must not be negative") }
+        if request.sinceVersion == 0, let cached = try await store.cachedSettings(of: caller.userID) {
+            return try cached.answer(in: context)
+        }
         return try await store.settings(of: caller.userID).value.message(since: request.sinceVersion)
     }
 

@@ -19,13 +19,27 @@ struct SettingsStore: Sendable {
         return (settings, settings.version)
     }
 
+    /// The same as they are answered, if they may be cached.
+    func cachedSettings(of user: Int64) async throws -> EncodedMessage<Ringway_V1_Settings>? {
+        guard cache.isOn else { return nil }
+        return try await stored(of: [user])[user]?.value.whole ?? StoredSettings.untouched.get()
+    }
+
     /// Of those users who have chosen something.
     private func chosen(by users: [Int64]) async throws -> [Int64: UserSettings] {
+        guard cache.isOn else { return try await load(of: users) }
+        return try await stored(of: users).mapValues { try $0.value.settings() }
+    }
+
+    private func stored(of users: [Int64]) async throws -> [Int64: CachedValue<StoredSettings>] {
         try await cache.read(ProfileFacts.settings, of: users) { users in
-            // One statement, so that both tables are seen as they were at one moment.
-            let rows = try await postgres.query(Self.wholeOf(users))
-            return try Self.settings(rows).mapValues { CachedValue($0, version: $0.version) }
-        }.mapValues(\.value)
+            try await load(of: users).mapValues { CachedValue(try StoredSettings($0), version: $0.version) }
+        }
+    }
+
+    /// In one statement, so that both tables are seen as they were at one moment.
+    private func load(of users: [Int64]) async throws -> [Int64: UserSettings] {
+        try Self.settings(await postgres.query(Self.wholeOf(users)))
     }
 
     /// The audience of each of these users for one field, in the order of their ids; without those who do not exist.

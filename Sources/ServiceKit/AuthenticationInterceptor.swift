@@ -34,40 +34,45 @@ public struct AuthenticationInterceptor: ServerInterceptor {
         context: ServerContext,
         next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
     ) async throws -> StreamingServerResponse<Output> {
-        try await Peer.$current.withValue(peer(of: request.metadata, context)) {
-            try await admit(request, context, next)
+        try await admit(request.metadata, to: context.descriptor, from: context.remotePeer) {
+            try await next(request, context)
         }
     }
 
-    private func admit<Input: Sendable, Output: Sendable>(
-        _ request: StreamingServerRequest<Input>, _ context: ServerContext,
-        _ next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
-    ) async throws -> StreamingServerResponse<Output> {
-        switch (AccessPolicy.access(to: context.descriptor), door) {
-        case (.anyone, _), (.service, .inProcess):
-            return try await next(request, context)
-        case (.user, .inProcess) where Caller(vouchedForIn: request.metadata) != nil:
-            let caller = Caller(vouchedForIn: request.metadata)
-            return try await Caller.$current.withValue(caller) { try await next(request, context) }
-        case (.user, _):
-            guard let token = Self.bearerToken(in: request.metadata) else {
-                throw RPCError(code: .unauthenticated, message: "a valid access token is required")
+    /// Serves a call to whom the policy lets, with the caller and the peer set.
+    func admit<Output: Sendable>(
+        _ metadata: Metadata, to method: MethodDescriptor, from remotePeer: @autoclosure () -> String,
+        serve: () async throws -> Output
+    ) async throws -> Output {
+        try await Peer.$current.withValue(peer(metadata, remotePeer())) {
+            switch (AccessPolicy.access(to: method), door) {
+            case (.anyone, _), (.service, .inProcess):
+                return try await serve()
+            case (.user, _):
+                let caller = try await caller(metadata)
+                return try await Caller.$current.withValue(caller) { try await serve() }
+            case (.service, .network) where isService(metadata, calling: method):
+                return try await serve()
+            case (.service, .network), (nil, _):
+                throw RPCError(code: .unimplemented, message: "no such method")
             }
-            let caller = try await verify(token)
-            return try await Caller.$current.withValue(caller) { try await next(request, context) }
-        case (.service, .network) where isService(request.metadata, calling: context.descriptor):
-            return try await next(request, context)
-        case (.service, .network), (nil, _):
-            throw RPCError(code: .unimplemented, message: "no such method")
         }
     }
 
-    private func peer(of metadata: Metadata, _ context: ServerContext) -> Peer {
+    private func caller(_ metadata: Metadata) async throws -> Caller {
+        if door == .inProcess, let caller = Caller(vouchedForIn: metadata) { return caller }
+        guard let token = Self.bearerToken(in: metadata) else {
+            throw RPCError(code: .unauthenticated, message: "a valid access token is required")
+        }
+        return try await verify(token)
+    }
+
+    private func peer(_ metadata: Metadata, _ remotePeer: String) -> Peer {
         switch door {
         case .network:
             Peer(
                 address: proxies.client(
-                    of: Peer(remotePeer: context.remotePeer).address, metadata[stringValues: proxies.header.rawValue]))
+                    of: Peer(remotePeer: remotePeer).address, metadata[stringValues: proxies.header.rawValue]))
         case .inProcess: Peer(address: Self.only(Peer.metadataKey, in: metadata) ?? "")
         }
     }

@@ -12,7 +12,7 @@ struct Routes: ParsableCommand {
     func run() throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        let routes = summarizeRoutes(GRPCClient(transport: InProcessTransport().client))
+        let routes = summarizeRoutes(APIClients(GRPCClient(transport: InProcessTransport().client)))
         print(String(decoding: try encoder.encode(routes), as: UTF8.self))
     }
 }

@@ -81,14 +81,21 @@ private struct Node {
             postgres: database.client, settings: settings.friendship, cache: cache, mayAdd: Self.consent(client))
         let relations = Relations(client: client)
         let mill = PictureMill(threads: settings.pictureThreads, queueLimit: settings.pictureQueue)
-        let services: [any RegistrableRPCService] = [
-            auth, ProfileHandler(
-                postgres: database.client, relations: relations, mill: mill, searchLimits: settings.searchLimits,
-                cache: cache),
-            SettingsHandler(postgres: database.client, relations: relations, cache: cache), friendship,
-            InboxHandler(reader: InboxReader(postgres: database.client)), GatewayHandler(url: gateway.url),
-        ]
+        let profiles = ProfileHandler(
+            postgres: database.client, relations: relations, mill: mill, searchLimits: settings.searchLimits, cache: cache)
+        let userSettings = SettingsHandler(postgres: database.client, relations: relations, cache: cache)
+        let inbox = InboxHandler(reader: InboxReader(postgres: database.client))
+        let locator = GatewayHandler(url: gateway.url)
+        let services: [any RegistrableRPCService] = [auth, profiles, userSettings, friendship, inbox, locator]
         let verify: @Sendable (String) async throws -> Caller = { try await auth.caller(showing: $0) }
+        let door = InProcessDoor(verify: verify)
+        let clients = APIClients(
+            auth: Ringway_V1_AuthService.LocalClient(auth, behind: door),
+            profiles: Ringway_V1_ProfileService.LocalClient(profiles, behind: door),
+            settings: Ringway_V1_SettingsService.LocalClient(userSettings, behind: door),
+            friendship: Ringway_V1_FriendshipService.LocalClient(friendship, behind: door),
+            inbox: Ringway_V1_InboxService.LocalClient(inbox, behind: door),
+            gateway: Ringway_V1_GatewayService.LocalClient(locator, behind: door))
         let inProcess = GRPCServer(
             transport: transport.server, services: services,
             interceptors: [AuthenticationInterceptor(door: .inProcess, verify: verify)])
@@ -114,7 +121,7 @@ private struct Node {
             ])
         let (httpUp, httpIsUp) = AsyncStream.makeStream(of: Void.self)
         let http = makeHTTPAPI(
-            client: client, configuration: .init(host: settings.address, port: settings.httpPort, proxies: settings.proxies),
+            clients: clients, configuration: .init(host: settings.address, port: settings.httpPort, proxies: settings.proxies),
             logger: Logger(label: "ringway.http")
         ) { _ in httpIsUp.finish() }
         let operations = OperationsAPI(

@@ -61,7 +61,7 @@ struct ServeSettings {
         Setting("tls-key", default: "", "the certificate's key, a PEM file"),
         Setting("issuer", default: "ringway", "the iss claim of access tokens"),
         Setting("audience", default: "ringway", "the aud claim of access tokens"),
-        Setting("hasher-threads", default: "0", "passwords hashed at a time; 0: one a core"),
+        Setting("hasher-threads", default: "0", "passwords hashed at a time; 0: one a core but one"),
         Setting("hasher-queue", default: "64", "passwords that may wait; one more is told when to come back"),
         Setting("friends-max", default: "5000", "friends a user may have"),
         Setting("friend-groups-max", default: "100", "friend groups a user may have"),

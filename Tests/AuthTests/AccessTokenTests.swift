@@ -63,6 +63,30 @@ import Testing
         }
     }
 
+    @Test func second_look__verifies_no_signature_again() async throws {
+        let tokens = try await tokens()
+        let (one, other) = (try await tokens.issue(user: 7, device: 8), try await tokens.issue(user: 9, device: 10))
+        #expect(tokens.verificationCount == 0)
+        for _ in 0..<5 { #expect(try await tokens.verify(one).userID == 7) }
+        #expect(tokens.verificationCount == 1)
+        for _ in 0..<5 { #expect(try await tokens.verify(other).userID == 9) }
+        #expect(tokens.verificationCount == 2)
+        #expect(try await tokens.verify(one).userID == 7)
+        #expect(tokens.verificationCount == 2)
+        // What other keys had signed is not remembered.
+        tokens.use(try await SigningKeys([key, SigningKey()]))
+        #expect(try await tokens.verify(one).userID == 7)
+        #expect(tokens.verificationCount == 3)
+    }
+
+    @Test func token_that_can_t_be_ours__costs_no_verification() async throws {
+        let tokens = try await tokens()
+        for token in ["", "a.b.c", String(repeating: ".", count: 4096), String(repeating: "a", count: 100_000)] {
+            await #expect(throws: AuthError.accessRefused) { try await tokens.verify(token) }
+        }
+        #expect(tokens.verificationCount == 0)
+    }
+
     @Test func another_issuer_audience_or_key__is_refused() async throws {
         let token = try await tokens().issue(user: 7, device: 8)
         for stranger in [

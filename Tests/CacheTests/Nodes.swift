@@ -62,7 +62,7 @@ struct Node: Sendable {
 
     func friends(of user: Int64) async throws -> [Int64] {
         let page = try Page(limit: 0, default: FriendshipStore.usualPage, maximum: 1000, cursor: 0, named: "after")
-        return try await friends.friends(of: user, on: page).value.map(\.userID)
+        return try await friends.cachedFriends(of: user, on: page)?.message().friends.map(\.userID) ?? []
     }
 
     /// Facts of the kind that were answered without the database.

@@ -27,10 +27,10 @@ import Testing
         try await withAPI(Recorder()) { client in
             let answer = try await client.execute(uri: "/openapi.json", method: .get)
             let description = try JSONDecoder().decode(Description.self, from: Data(answer.text.utf8))
-            let client = GRPCClient(transport: InProcessTransport().client)
-            let routes = summarizeRoutes(client)
+            let clients = APIClients(GRPCClient(transport: InProcessTransport().client))
+            let routes = summarizeRoutes(clients)
             // Routes of bytes have no messages to be described by: they are named only.
-            let bytes = makeRoutes(client).filter { $0.summary == nil }.map { "\($0.method.rawValue) \($0.path.text)" }
+            let bytes = makeRoutes(clients).filter { $0.summary == nil }.map { "\($0.method.rawValue) \($0.path.text)" }
             let described = description.paths.flatMap { path, operations in
                 operations.filter { !bytes.contains("\($0.key.uppercased()) \(path)") }.map { method, operation in
                     let query = (operation.parameters ?? []).filter { $0.in == "query" }.map(\.name).sorted()

@@ -111,7 +111,7 @@ func withAPI(
             var logger = Logger(label: "test")
             logger.logLevel = .critical
             let api = makeHTTPAPI(
-                client: client, configuration: HTTPAPIConfiguration(requestTimeout: requestTimeout), logger: logger)
+                clients: APIClients(client), configuration: HTTPAPIConfiguration(requestTimeout: requestTimeout), logger: logger)
             try await api.test(.live) { try await body($0) }
         }
     }

@@ -1,0 +1,63 @@
+// Answers that are made once and given often. A cache keeps the message in both forms that callers want: serialized, and
+// as the JSON of the HTTP door, which is most of the cost of an answer.
+import GRPCCore
+import SwiftProtobuf
+import Synchronization
+
+extension Message {
+    /// As every door says it.
+    public func jsonAnswer() throws -> [UInt8] { try jsonUTF8Bytes() }
+}
+
+public struct EncodedMessage<Value: Message>: Sendable {
+    public enum Malformed: Error { case tooShort }
+
+    private static var headBytes: Int { 4 }
+
+    /// How long the JSON is, in four bytes; the JSON; the serialized message.
+    public let bytes: [UInt8]
+    private let jsonEnd: Int
+
+    public init(_ message: Value) throws {
+        let json = try message.jsonAnswer()
+        var bytes = withUnsafeBytes(of: UInt32(json.count).littleEndian) { Array($0) }
+        bytes += json
+        jsonEnd = bytes.count
+        bytes += try message.serializedBytes() as [UInt8]
+        self.bytes = bytes
+    }
+
+    public init(bytes: [UInt8]) throws(Malformed) {
+        guard bytes.count >= Self.headBytes else { throw .tooShort }
+        let count = bytes.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(as: UInt32.self)) }
+        jsonEnd = Self.headBytes + Int(count)
+        guard bytes.count >= jsonEnd else { throw .tooShort }
+        self.bytes = bytes
+    }
+
+    public func message() throws -> Value { try Value(serializedBytes: bytes[jsonEnd...]) }
+
+    public var json: ArraySlice<UInt8> { bytes[Self.headBytes..<jsonEnd] }
+
+    /// What a handler returns: the message, or an empty one to a door that takes the JSON instead.
+    public func answer(in context: ServerContext) throws -> Value {
+        guard let wish = context.transportSpecific as? JSONAnswer else { return try message() }
+        wish.give(json)
+        return Value()
+    }
+}
+
+/// A door that wants JSON, on a call in the same process: the handler may give its answer as JSON that is there already.
+/// The message that it returns is then not the answer.
+public final class JSONAnswer: ServerContext.TransportSpecific {
+    /// For the next call of this task.
+    @TaskLocal public static var wanted: JSONAnswer?
+
+    private let given = Mutex<ArraySlice<UInt8>?>(nil)
+
+    public init() {}
+
+    func give(_ json: ArraySlice<UInt8>) { given.withLock { $0 = json } }
+
+    public var json: ArraySlice<UInt8>? { given.withLock { $0 } }
+}
