@@ -24,13 +24,13 @@ struct APIContext: InitializableFromSource, Sendable {
 struct APIResponder: HTTPResponder {
     private static let requestIDBytesMax = 64
 
-    let routes: [Route]
+    let routes: RouteTable
     let requestTimeout: Duration
     let proxies: TrustedProxies
     private let documentation = DocumentationPages()
     private let largeBodies = LargeBodies()
 
-    init(routes: [Route], requestTimeout: Duration, proxies: TrustedProxies) {
+    init(routes: RouteTable, requestTimeout: Duration, proxies: TrustedProxies) {
         self.routes = routes
         self.requestTimeout = requestTimeout
         self.proxies = proxies
@@ -56,7 +56,7 @@ struct APIResponder: HTTPResponder {
     ) async throws -> Route.Answer {
         let (route, parameters): (Route, [String: Substring])
         do {
-            (route, parameters) = try findRoute(for: request)
+            (route, parameters) = try routes.find(request.method, request.uri.path)
         } catch {
             // Read even where nothing takes it, because the connection's next request comes after it.
             _ = try await receiveBody(of: request, upTo: Route.Intake.json.bytesMax, on: channel)
@@ -101,17 +101,6 @@ struct APIResponder: HTTPResponder {
             channel.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
             throw error
         }
-    }
-
-    private func findRoute(for request: Request) throws(APIError) -> (Route, [String: Substring]) {
-        let path = request.uri.path.split(separator: "/", omittingEmptySubsequences: false)
-        var allowed: [HTTPRequest.Method] = []
-        for route in routes {
-            guard let parameters = route.path.match(path) else { continue }
-            if route.method == request.method { return (route, parameters) }
-            if !allowed.contains(route.method) { allowed.append(route.method) }
-        }
-        throw allowed.isEmpty ? .noSuchPath : .methodNotAllowed(allowed: allowed)
     }
 
     /// The whole body. Read even where none is needed, because the connection's next request comes after it. A body

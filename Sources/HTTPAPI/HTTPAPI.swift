@@ -50,7 +50,8 @@ public func makeHTTPAPI(
     application.availableConnectionsDelegate = .maximum(configuration.connectionsMax, logger: logger)
     return Application(
         responder: APIResponder(
-            routes: makeRoutes(clients), requestTimeout: configuration.requestTimeout, proxies: configuration.proxies),
+            routes: RouteTable(makeRoutes(clients)), requestTimeout: configuration.requestTimeout,
+            proxies: configuration.proxies),
         server: HTTPServerBuilder { responder in
             LoopChannel(
                 HTTP1Channel(responder: responder, configuration: .init(idleTimeout: .init(configuration.idleTimeout))))

@@ -5,7 +5,7 @@ import Hummingbird
 import ServiceKit
 import SwiftProtobuf
 
-struct Route: Sendable {
+final class Route: Sendable {
     /// What a body may be, how large, and who may send it.
     struct Intake: Sendable {
         var contentTypes = ["application/json"]

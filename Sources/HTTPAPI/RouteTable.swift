@@ -1,0 +1,26 @@
+// Finds the route of a request: by the third part of its path ("", "v1", "friends"), then one template after the other.
+import HTTPTypes
+
+struct RouteTable: Sendable {
+    private let routes: [Substring: [Route]]
+
+    init(_ routes: [Route]) {
+        self.routes = Dictionary(grouping: routes) { route in
+            guard route.path.segments.count > 2, case .fixed(let text) = route.path.segments[2] else {
+                preconditionFailure("a route's path is /v1/ and a name, and then whatever it likes")
+            }
+            return Substring(text)
+        }
+    }
+
+    func find(_ method: HTTPRequest.Method, _ path: String) throws(APIError) -> (Route, [String: Substring]) {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        var allowed: [HTTPRequest.Method] = []
+        for route in parts.count > 2 ? routes[parts[2]] ?? [] : [] {
+            guard let parameters = route.path.match(parts) else { continue }
+            if route.method == method { return (route, parameters) }
+            if !allowed.contains(route.method) { allowed.append(route.method) }
+        }
+        throw allowed.isEmpty ? .noSuchPath : .methodNotAllowed(allowed: allowed)
+    }
+}
