@@ -213,7 +213,8 @@ static void open_server(uint64_t seed, uint8_t sizes) {
     config.receive_buffers = 1u << (1 + sizes % 4);
     config.receive_buffer_bytes = 64 * (1u + sizes / 4 % 8);
     config.batch_events_max = 1u + sizes / 32;
-    config.handshake_ms = config.idle_ms = config.write_stall_ms = 2000;
+    config.handshake_ms = config.write_stall_ms = 2000;
+    config.idle_ms = 20000;   // the neighbour is silent for as long as the stream takes, byte by byte
     config.close_ms = 200;
     config.untrusted_per_peer_max = choices & IS_LIMITED ? 1 : 0;
     config.subprotocols = choices & SUBPROTOCOL ? subprotocols : NULL;

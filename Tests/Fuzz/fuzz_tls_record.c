@@ -51,6 +51,10 @@ static void feed(const uint8_t *bytes, uint32_t length) {
 static void say(uint8_t type, const uint8_t *bytes, uint32_t length, uint32_t zeros) {
     const int counts = !doubtful && !w->ended;
     const uint32_t sealed = wire_seal(w, type, bytes, length, zeros, record);
+    // No type is padding: the last byte that is none is the type (RFC 8446 section 5.2).
+    for (; w->is_1_3 && type == 0 && length > 0; length--) {
+        type = bytes[length - 1];
+    }
     if (type == GW_TLS_DATA && counts) {
         EXPECT(good_bytes + length <= sizeof good);
         memcpy(good + good_bytes, bytes, length);
