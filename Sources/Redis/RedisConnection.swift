@@ -52,13 +52,14 @@ final class RedisConnection {
     var watchesWrite = false
     private(set) var isBroken = false
     let openedAt: ContinuousClock.Instant
-    var lastSentAt: ContinuousClock.Instant
+    /// When the server was last asked whether it is the primary.
+    var probedAt: ContinuousClock.Instant
 
     init(_ opened: OpenedRedis, number: UInt64, now: ContinuousClock.Instant) {
         session = RedisSession(number: number, sums: opened.sums)
         context = opened.take()
         openedAt = now
-        lastSentAt = now
+        probedAt = now
     }
 
     deinit {
@@ -75,7 +76,6 @@ final class RedisConnection {
         if !isTaken { isBroken = true }
         inFlight.append(pending)
         bytesInFlight += pending.bytes
-        lastSentAt = pending.sentAt
     }
 
     func flush() {

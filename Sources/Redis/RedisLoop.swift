@@ -252,11 +252,14 @@ final class RedisLoop {
             counters.timeouts.add(1)
             pending.answer(.failure(.overdue))
         }
-        if let oldest = connection.inFlight.first {
-            if due(oldest.sentAt + configuration.silence) { lose(because: "the server is silent") }
-        } else if due(connection.lastSentAt + configuration.silence) {
+        if let oldest = connection.inFlight.first, due(oldest.sentAt + configuration.silence) {
+            return lose(because: "the server is silent")
+        }
+        // Busy or not: what a replica holds is found as well.
+        if due(connection.probedAt + configuration.silence) {
             let probe = RedisConnector.roleQuestion
             connection.append(probe, PendingCommand(.probe, isVital: true, bytes: probe.wire.count, sentAt: now))
+            connection.probedAt = now
             nextSweep = min(nextSweep, now + configuration.silence)
         }
     }

@@ -157,13 +157,20 @@ extension RedisClient {
         }
     }
 
-    @Test func server_that_becomes_a_replica_is_left() async throws {
+    @Test(arguments: [true, false]) func server_that_becomes_a_replica_is_left(isBusy: Bool) async throws {
         try await TestRedis.with { redis in
             let client = try makeClient(redis.url) { $0.silence = .milliseconds(100) }
-            _ = try await client.nextSession()
+            let session = try await client.nextSession()
+            let reader = Task {
+                while isBusy, !Task.isCancelled {
+                    guard (try? await client.send(RedisCommand("GET", "a"), on: session, within: patience)) != nil else { return }
+                }
+            }
             try await redis.ask(["REPLICAOF", "127.0.0.1", "1"])
             var events = client.events.makeAsyncIterator()
             #expect(await events.next() == .disconnected)
+            reader.cancel()
+            await reader.value
             try await redis.ask(["REPLICAOF", "NO", "ONE"])
             _ = try await client.nextSession()
         }
