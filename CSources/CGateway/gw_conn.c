@@ -3,12 +3,15 @@
 #include "gw_conn.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
-#include "gw_everyday.h"
-#include "gw_reactor.h"
+#include "gw_writer.h"
 
-static const uint16_t GW_CLOSE_ABNORMAL = 1006;   // RFC 6455 section 7.4.1
+enum {
+    GW_CLOSE_ABNORMAL = 1006,    // RFC 6455 section 7.4.1
+    GW_CLOSE_TRY_AGAIN = 1013,   // the registry RFC 6455 section 11.7 founds
+};
 
 // Deadlines. The timer is armed for the earliest of them and never moved away: when it fires too early it is
 // armed again, so that traffic costs no timer operation.
@@ -298,8 +301,19 @@ static void gw_conn_drained(struct gw_reactor *r, struct gw_conn *conn) {
     }
 }
 
+// Everyday: all that was queued has left, in one buffer, and nothing waits for that. Else nothing is done.
+static int gw_conn_sent_whole(struct gw_reactor *r, struct gw_conn *conn, int32_t result) {
+    if (!gw_conn_is_open_without(conn, GW_CONN_PAUSED | GW_CONN_WANTS_WRITABLE) || conn->out.pong != NULL || result <= 0
+        || !gw_outbound_consume_only(&conn->out, &r->references, (uint32_t)result)) {
+        return 0;
+    }
+    conn->flags &= (uint16_t)~GW_CONN_SENDING;
+    r->stats.bytes_out += (uint32_t)result;
+    return 1;
+}
+
 void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result) {
-    if (gw_everyday_sent(r, conn, result)) {
+    if (gw_conn_sent_whole(r, conn, result)) {
         return;
     }
     conn->flags &= (uint16_t)~GW_CONN_SENDING;
@@ -326,6 +340,43 @@ void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result) {
     }
 }
 
+static void gw_conn_put_back(struct gw_reactor *r, struct gw_conn *conn, const uint8_t *data, uint32_t bytes) {
+    r->stats.bytes_out -= bytes;
+    if (conn->phase >= GW_PHASE_ENDED) {
+        return;
+    }
+    assert(!(conn->flags & GW_CONN_SENDING));
+    if (gw_outbound_put_back(&conn->out, &r->references, data, bytes) != 0) {
+        conn->close_code = conn->close_code != 0 ? conn->close_code : GW_CLOSE_TRY_AGAIN;
+        gw_conn_end(r, conn);
+        return;
+    }
+    gw_reactor_make_dirty(r, conn);
+}
+
+__attribute__((noinline))
+void gw_conn_recall(struct gw_reactor *r, struct gw_conn *conn) {
+    struct io_uring_sqe *request = gw_uring_find_short(r->front, conn->slot, conn->request);
+    if (request != NULL) {
+        gw_writer_end(r);
+        const uint8_t *data = (const uint8_t *)(uintptr_t)request->addr;
+        const uint32_t bytes = request->len;
+        gw_uring_recall(request);
+        gw_conn_put_back(r, conn, data, bytes);
+    }
+}
+
+void gw_conn_unsent(struct gw_reactor *r, struct gw_conn *conn, const uint8_t *chunk, int32_t result) {
+    uint32_t bytes;
+    memcpy(&bytes, chunk - GW_CHUNK_HEADER_BYTES, sizeof bytes);
+    const uint32_t taken = result > 0 ? (uint32_t)result : 0;
+    assert(taken <= bytes);
+    if (result < 0 && result != -EAGAIN && conn->phase < GW_PHASE_ENDED) {
+        gw_conn_end(r, conn);
+    }
+    gw_conn_put_back(r, conn, chunk + taken, bytes - taken);
+}
+
 __attribute__((noinline))
 static void gw_conn_send_several(struct gw_reactor *r, const struct gw_conn *conn) {
     struct iovec iov[GW_IO_IOV_MAX];
@@ -335,7 +386,7 @@ static void gw_conn_send_several(struct gw_reactor *r, const struct gw_conn *con
 
 void gw_conn_flush(struct gw_reactor *r, struct gw_conn *conn) {
     conn->flags &= (uint16_t)~GW_CONN_DIRTY;
-    if (conn->phase == GW_PHASE_FREE || conn->phase >= GW_PHASE_ENDED) {
+    if (conn->phase >= GW_PHASE_ENDED) {
         return;
     }
     if (conn->out.pong != NULL && conn->out.bytes < r->outbound_bytes_max && conn->phase == GW_PHASE_OPEN) {

@@ -23,15 +23,15 @@
 #include "gw_ws.h"
 
 enum gw_phase {
-    GW_PHASE_FREE,
+    GW_PHASE_OPEN,        // 0, so that one look at state tells it
     GW_PHASE_HANDSHAKE,
-    GW_PHASE_OPEN,
     GW_PHASE_CLOSING,     // our close frame is queued; messages that still arrive are dropped
     GW_PHASE_FLUSHING,    // both close frames are written: what is queued leaves, then the socket ends
     GW_PHASE_REFUSING,    // the last words are queued: a refusal, or the close frame of a failure
     GW_PHASE_LINGERING,   // and sent. Input is dropped until the peer ends, or a reset would destroy them
     GW_PHASE_ENDED,
     GW_PHASE_RELEASED,
+    GW_PHASE_FREE,
 };
 
 enum gw_conn_flags {
@@ -63,11 +63,15 @@ struct gw_conn {
     };
     uint16_t close_code;          // 0 until either side names one
     uint16_t short_turn;          // the turn (mod 2^16) in which its short messages went straight to events
-    uint32_t input_first, input_last;   // receive buffers not yet decoded, GW_NO_BUFFER
+    uint16_t input_first, input_last;   // receive buffers not yet decoded, GW_NO_BUFFER
+    uint16_t epoch;               // the last in which it was sent to from the slate (gw_writer.h)
     struct gw_buf *held;          // input older than that, copied off the receive ring while it had to wait
     struct gw_outbound out;
     uint32_t active_tick;         // of the last receive
-    uint32_t progress_tick;       // of the send under way: when it began or last moved
+    union {
+        uint32_t progress_tick;   // of the send under way: when it began or last moved
+        uint32_t request;         // of that from the slate: the low half of its request's address
+    };
     union {
         uint32_t since_tick;      // of the present phase, if it is not OPEN
         uint32_t idle_ticks;      // of an OPEN one; 0: never
@@ -77,11 +81,12 @@ struct gw_conn {
     struct gw_message message;    // in the handshake: the request, while it arrives in pieces
     struct gw_ws_decoder decoder;
 };
-#define GW_NO_BUFFER UINT32_MAX
+#define GW_NO_BUFFER UINT16_MAX
+#define GW_PHASE_MASK 0xFF0000u   // of state
 
 // A connection's state among those of flags is that of an open one with none of them.
 static inline int gw_conn_is_open_without(const struct gw_conn *conn, uint16_t flags) {
-    return (conn->state & (0xFF0000u | flags)) == (uint32_t)GW_PHASE_OPEN << 16;
+    return (conn->state & (GW_PHASE_MASK | flags)) == 0;
 }
 
 _Static_assert(sizeof(struct gw_conn) <= 152, "an idle connection is to stay small");
@@ -94,6 +99,11 @@ void gw_conn_input_ended(struct gw_reactor *r, struct gw_conn *conn);
 void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result);
 void gw_conn_released(struct gw_reactor *r, struct gw_conn *conn);
 void gw_conn_timer_fired(struct gw_reactor *r, struct gw_conn *conn);
+
+// What was sent from the slate in this epoch is queued, ahead of what was queued meanwhile, if the kernel has not taken it.
+void gw_conn_recall(struct gw_reactor *r, struct gw_conn *conn);
+// The kernel took so many of the bytes of a chunk on the slate, or said -errno: the rest is queued.
+void gw_conn_unsent(struct gw_reactor *r, struct gw_conn *conn, const uint8_t *chunk, int32_t result);
 
 // Hands what is queued to the backend, or moves on when there is nothing left to send.
 void gw_conn_flush(struct gw_reactor *r, struct gw_conn *conn);
@@ -121,9 +131,8 @@ int gw_inbound_decode(struct gw_reactor *r, struct gw_conn *conn);
 // messages at its front become events at once. Their answers are not yet queued, so a connection that went this way is
 // decoded again only in the next turn, which sees them.
 void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes);
-// Hands out the short whole messages that [at, end) of the receive buffer at data begins with; the decoder is between
-// messages. Returns where they end.
-uint8_t *gw_inbound_run(struct gw_reactor *r, const struct gw_conn *conn, uint8_t *at, uint8_t *data, const uint8_t *end);
+// The rest of such a buffer, behind a first message that ends at next.
+void gw_inbound_go_on(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint8_t *next, uint32_t bytes);
 // Input like any other, [start, end) of the buffer: decoded when the connection's turn comes.
 void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t start, uint32_t end);
 // Moves input that has to wait off the receive ring, which others need; without a buffer for it the connection

@@ -15,7 +15,7 @@ enum {
 
 static void gw_inbound_pop(struct gw_reactor *r, struct gw_conn *conn) {
     const uint32_t buffer = conn->input_first;
-    conn->input_first = r->received[buffer].next;
+    conn->input_first = (uint16_t)r->received[buffer].next;
     gw_reactor_spend(r, buffer);
 }
 
@@ -248,11 +248,11 @@ void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint32_t buf
     received->start = start;
     received->end = end;
     if (conn->input_first == GW_NO_BUFFER) {
-        conn->input_first = buffer;
+        conn->input_first = (uint16_t)buffer;
     } else {
         r->received[conn->input_last].next = buffer;
     }
-    conn->input_last = buffer;
+    conn->input_last = (uint16_t)buffer;
     conn->active_tick = r->now;
     if (conn->flags & GW_CONN_PAUSED) {
         gw_inbound_hold(r, conn);
@@ -262,25 +262,45 @@ void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint32_t buf
 }
 
 void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes) {
-    gw_everyday_received(r, conn, buffer, bytes);
+    uint8_t *const data = gw_received_data(r, buffer), *const end = data + bytes;
+    uint8_t *const next = gw_inbound_is_calm(r, conn) ? gw_inbound_take_first(r, conn, data, end) : NULL;
+    if (next == end) {
+        gw_inbound_taken(r, conn, buffer, bytes);
+    } else {
+        gw_inbound_behind(r, conn, buffer, next, bytes);
+    }
 }
 
-uint8_t *gw_inbound_run(struct gw_reactor *r, const struct gw_conn *conn, uint8_t *at, uint8_t *data, const uint8_t *end) {
+// Hands out the short whole messages that [at, end) of the receive buffer at data begins with; the decoder is between
+// messages. Returns where they end.
+__attribute__((always_inline))
+static inline uint8_t *gw_inbound_run(struct gw_reactor *r, const struct gw_conn *conn, uint8_t *at, uint8_t *data,
+                                      const uint8_t *end) {
     const uint8_t *reach = data + r->io->receive_buffer_bytes - GW_WS_SHORT_REACH_BYTES;
     const struct gw_event *event_end = r->short_end;
     struct gw_event *event = r->event;
     const gw_conn_id id = conn->id;
     while (event < event_end && at <= reach) {
-        uint8_t *next = gw_inbound_take(event, id, at, end);
+        uint8_t *next = gw_inbound_take(event, &id, at, end);
         if (next == NULL) {
             break;
         }
         event++;
         at = next;
     }
-    r->stats.messages_in += (uint64_t)(event - r->event);
     r->event = event;
     return at;
+}
+
+void gw_inbound_go_on(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint8_t *next, uint32_t bytes) {
+    uint8_t *const data = gw_received_data(r, buffer), *const end = data + bytes;
+    uint8_t *const at = gw_inbound_run(r, conn, next, data, end);
+    if (at == end) {
+        gw_inbound_taken(r, conn, buffer, bytes);
+    } else {
+        r->stats.bytes_in += bytes;
+        gw_inbound_enqueue(r, conn, buffer, (uint32_t)(at - data), bytes);
+    }
 }
 
 enum gw_progress { GW_CONSUMED, GW_STOPPED, GW_LATER };
@@ -296,6 +316,7 @@ static inline enum gw_progress gw_inbound_frames(struct gw_reactor *r, struct gw
         && gw_ws_is_between_messages(&conn->decoder)) {
         const struct gw_event *first = r->event;
         at = (uint32_t)(gw_inbound_run(r, conn, data + at, data, data + end) - data);
+        r->stats.messages_in += (uint64_t)(r->event - first);
         // As below, frame by frame: what a masked header is longer than an answer's.
         sum += at - *start + (uint32_t)(r->event - first) * (GW_WS_SERVER_HEADER_BYTES_MAX - GW_WS_SHORT_HEADER_BYTES);
     }

@@ -100,6 +100,27 @@ int gw_outbound_append_bytes(struct gw_outbound *out, struct gw_reference_slab *
     return 0;
 }
 
+int gw_outbound_put_back(struct gw_outbound *out, struct gw_reference_slab *slab, const uint8_t *data, uint32_t bytes) {
+    const uint32_t most = gw_pool_buffer_bytes_max(slab->pool);
+    const uint32_t piece_max = most < GW_GROWTH_BYTES_MAX ? most : GW_GROWTH_BYTES_MAX;
+    // The last piece first.
+    while (bytes > 0) {
+        const uint32_t piece = bytes < piece_max ? bytes : piece_max;
+        struct gw_buf *buf = gw_buf_acquire(slab->pool, piece);
+        if (buf == NULL) {
+            return GW_ENOBUFS;
+        }
+        bytes -= piece;
+        memcpy(buf->data, data + bytes, piece);
+        buf->end = piece;
+        buf->next = out->first;
+        out->first = buf;
+        out->last = out->last != NULL ? out->last : buf;
+        out->bytes += piece;
+    }
+    return 0;
+}
+
 int gw_outbound_append_shared(struct gw_outbound *out, struct gw_reference_slab *slab, struct gw_buf *buf) {
     const uint32_t length = gw_buf_length(buf);
     if (out->bytes > 0 && length <= GW_COPY_BYTES_MAX) {

@@ -99,6 +99,8 @@ static inline int gw_outbound_append_frame(struct gw_outbound *out, struct gw_re
 }
 int gw_outbound_append_bytes(struct gw_outbound *out, struct gw_reference_slab *slab, const void *data,
                              uint32_t length);
+// Queues the bytes ahead of all others, none of which are under way. After an error a part of them may be queued.
+int gw_outbound_put_back(struct gw_outbound *out, struct gw_reference_slab *slab, const uint8_t *data, uint32_t bytes);
 int gw_outbound_append_shared(struct gw_outbound *out, struct gw_reference_slab *slab, struct gw_buf *buf);
 // The same for bytes that lie in a buffer of the pool, or in a receive buffer with a lease. The queue takes over a count of
 // `of`, or the lease, unless it fails.

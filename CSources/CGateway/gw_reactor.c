@@ -10,6 +10,7 @@
 #include "gw_everyday.h"
 #include "gw_io_epoll.h"
 #include "gw_io_uring.h"
+#include "gw_writer.h"
 
 // The turn.
 
@@ -25,11 +26,11 @@ static void gw_turn_release_bufs(struct gw_reactor *r) {
 // Takes the receive buffers with a lease out of the spent ones; returns how many are left.
 static unsigned gw_turn_keep_leased(struct gw_reactor *r) {
     unsigned returned = 0;
-    for (uint32_t i = 0; i < r->spent_count; i++) {
-        struct gw_received *received = &r->received[r->spent[i]];
+    for (const uint32_t *spent = r->spent; spent < r->spent_end; spent++) {
+        struct gw_received *received = &r->received[*spent];
         received->held = 0;
         if (received->leases == 0) {
-            r->spent[returned++] = r->spent[i];
+            r->spent[returned++] = *spent;
         }
     }
     return returned;
@@ -37,21 +38,18 @@ static unsigned gw_turn_keep_leased(struct gw_reactor *r) {
 
 // What the last turn's events pointed to is free again.
 static void gw_turn_release(struct gw_reactor *r) {
-    const unsigned returned = r->leased == 0 ? r->spent_count : gw_turn_keep_leased(r);
+    const unsigned returned = r->leased == 0 ? (unsigned)(r->spent_end - r->spent) : gw_turn_keep_leased(r);
     if (returned > 0) {
         gw_io_buffers_return(r->io, r->spent, returned);
     }
-    r->spent_count = 0;
+    r->spent_end = r->spent;
     gw_turn_release_bufs(r);
     r->event = r->events;
 }
 
 static void gw_turn_flush(struct gw_reactor *r) {
     for (uint32_t i = 0; i < r->dirty_count; i++) {
-        const uint32_t slot = r->dirty[i];
-        if (r->uring == NULL || !gw_everyday_flush(r, r->uring, slot)) {
-            gw_conn_flush(r, &r->conns[slot]);
-        }
+        gw_conn_flush(r, &r->conns[r->dirty[i]]);
     }
     r->dirty_count = 0;
 }
@@ -105,60 +103,97 @@ static int gw_turn_events(struct gw_reactor *r, uint64_t timeout_ns) {
     for (int i = 0; i < count; i++) {
         gw_turn_handle(r, &r->io_events[i]);
     }
+    r->stats.messages_in += (uint64_t)(r->event - r->events);
     return 0;
 }
 
 __attribute__((noinline))
 static void gw_turn_complete(struct gw_reactor *r, const struct io_uring_cqe *cqe) {
     struct gw_io_event events[2];
-    const unsigned count = gw_uring_complete(r->io, cqe, events);
+    const unsigned count = r->io->front->complete(r->io, cqe, events);
     for (unsigned i = 0; i < count; i++) {
         gw_turn_handle(r, &events[i]);
     }
 }
 
+// What a receive brought in several buffers, from a part on.
 __attribute__((noinline))
-static void gw_turn_unbundle(struct gw_reactor *r, struct gw_uring_front *uring, const struct io_uring_cqe *bundle) {
-    const uint32_t slot = gw_request_socket(bundle->user_data);
-    for (int32_t taken = 0; taken < bundle->res;) {
-        const struct io_uring_cqe part = gw_uring_part(uring, bundle, (uint32_t)taken);
-        taken += part.res;
-        if ((part.flags & IORING_CQE_F_MORE) && !(uring->sockets[slot].flags & GW_SOCKET_CLOSING)) {
-            uring->buffers_free--;
-            gw_inbound_received(r, &r->conns[slot], part.flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)part.res);
+static void gw_turn_unbundle(struct gw_reactor *r, struct gw_uring_front *front, const struct io_uring_cqe *bundle,
+                             uint32_t taken) {
+    struct gw_conn *conn = &r->conns[gw_request_socket(bundle->user_data)];
+    while (taken < (uint32_t)bundle->res) {
+        const struct io_uring_cqe part = gw_uring_part(front, bundle, taken);
+        taken += (uint32_t)part.res;
+        if ((part.flags & IORING_CQE_F_MORE) && conn->phase < GW_PHASE_RELEASED) {
+            front->buffers_free--;
+            gw_inbound_received(r, conn, part.flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)part.res);
         } else {
             gw_turn_complete(r, &part);
         }
     }
 }
 
-// The same over io_uring's completions where they lie. As many as a turn takes events: the rest comes with the next.
-static int gw_turn_walk(struct gw_reactor *r, struct gw_uring_front *uring, uint64_t timeout_ns) {
-    const int error = gw_uring_begin(r->io, timeout_ns);
+// A receive that is more than one short message, behind the first, which ends at next, or NULL.
+__attribute__((noinline))
+static void gw_turn_go_on(struct gw_reactor *r, struct gw_uring_front *front, const struct io_uring_cqe *cqe, uint8_t *next) {
+    const uint32_t all = (uint32_t)cqe->res, bytes = all < front->buffer_bytes ? all : front->buffer_bytes;
+    struct gw_conn *conn = &r->conns[gw_request_socket(cqe->user_data)];
+    gw_inbound_behind(r, conn, cqe->flags >> IORING_CQE_BUFFER_SHIFT, next, bytes);
+    if (bytes < all) {
+        gw_turn_unbundle(r, front, cqe, bytes);
+    }
+}
+
+__attribute__((always_inline))
+static inline void gw_turn_completion(struct gw_reactor *r, struct gw_uring_front *front, const struct io_uring_cqe *cqe) {
+    uint32_t halves[2];
+    memcpy(halves, &cqe->user_data, sizeof halves);
+    const uint32_t request = halves[1] >> 24;
+    struct gw_conn *conn = &r->conns[gw_request_socket(cqe->user_data)];
+    // A receive of which more is to come has bytes.
+    if (__builtin_expect(request == GW_RECEIVE, 1) && (cqe->flags & IORING_CQE_F_MORE) && gw_inbound_is_calm(r, conn)) {
+        const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        uint8_t *const data = gw_received_data(r, buffer), *const end = data + (uint32_t)cqe->res;
+        front->buffers_free--;
+        uint8_t *const next = gw_inbound_take_first(r, conn, data, end);
+        if (next == end) {
+            gw_inbound_taken(r, conn, buffer, (uint32_t)cqe->res);
+        } else {
+            gw_turn_go_on(r, front, cqe, next);
+        }
+    } else if (request == GW_SEND_SHORT) {
+        gw_conn_unsent(r, conn, r->slate + gw_request_generation(cqe->user_data), cqe->res);
+    } else if (gw_uring_is_bundle(front, cqe)) {
+        gw_turn_unbundle(r, front, cqe, 0);
+    } else {
+        gw_turn_complete(r, cqe);
+    }
+}
+
+// The same over io_uring's completions where they lie, all of them: what is sent next must know how the last sends ended.
+static int gw_turn_walk(struct gw_reactor *r, struct gw_uring_front *front, uint64_t timeout_ns) {
+    const int error = front->begin(r->io, timeout_ns);
     if (error < 0) {
         return error;
     }
     gw_turn_begin(r);
-    const unsigned head = *uring->head, ready = __atomic_load_n(uring->tail, __ATOMIC_ACQUIRE) - head;
-    const unsigned end = head + (ready < GW_IO_EVENTS ? ready : GW_IO_EVENTS);
-    for (unsigned at = head; at != end; at++) {
-        const struct io_uring_cqe *cqe = &uring->completions[at & uring->mask];
-        const uint32_t request = (uint32_t)(cqe->user_data >> 56), slot = gw_request_socket(cqe->user_data);
-        struct gw_socket *socket = &uring->sockets[slot];
-        struct gw_conn *conn = &r->conns[slot];
-        if (request == GW_RECEIVE && (uint32_t)cqe->res - 1 < uring->buffer_bytes && (cqe->flags & IORING_CQE_F_MORE)
-            && !(socket->flags & GW_SOCKET_CLOSING)) {
-            uring->buffers_free--;
-            gw_everyday_received(r, conn, cqe->flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)cqe->res);
-        } else if (request == GW_SEND && !(socket->flags & GW_SOCKET_CLOSING) && gw_everyday_sent(r, conn, cqe->res)) {
-            socket->flags &= (uint8_t)~GW_SOCKET_SENDING;
-        } else if (gw_uring_is_bundle(uring, cqe)) {
-            gw_turn_unbundle(r, uring, cqe);
-        } else {
-            gw_turn_complete(r, cqe);
+    unsigned at = *front->head;
+    const unsigned end = __atomic_load_n(front->tail, __ATOMIC_ACQUIRE);
+    while (at != end) {
+        // As many as lie one behind the other.
+        const unsigned first = at & front->mask, left = end - at, behind = front->mask + 1 - first;
+        const unsigned count = left < behind ? left : behind;
+        const struct io_uring_cqe *cqe = &front->completions[first], *const last = cqe + count;
+        at += count;
+        for (; cqe != last; cqe++) {
+            gw_turn_completion(r, front, cqe);
         }
     }
-    gw_uring_end(r->io, end);
+    r->stats.messages_in += (uint64_t)(r->event - r->events);
+    front->end(r->io, end);
+    if (front->row_open) {
+        gw_writer_wipe(r);
+    }
     return 0;
 }
 
@@ -212,11 +247,12 @@ static uint64_t gw_turn_timeout(const struct gw_reactor *r, uint64_t timeout_ns)
 
 int gw_reactor_turn(struct gw_reactor *r, uint64_t timeout_ns, const struct gw_event **events) {
     *events = r->events;
+    gw_writer_end(r);
     gw_turn_release(r);
     gw_turn_tick(r);
     gw_turn_flush(r);
     const uint64_t wait_ns = gw_turn_timeout(r, timeout_ns);
-    const int error = r->uring != NULL ? gw_turn_walk(r, r->uring, wait_ns) : gw_turn_events(r, wait_ns);
+    const int error = r->io->front != NULL ? gw_turn_walk(r, r->io->front, wait_ns) : gw_turn_events(r, wait_ns);
     if (error < 0) {
         return error;
     }
@@ -227,18 +263,24 @@ int gw_reactor_turn(struct gw_reactor *r, uint64_t timeout_ns, const struct gw_e
 
 void gw_reactor_wake(struct gw_reactor *r) { gw_io_wake(r->io); }
 
+// Both make requests, before which others may be submitted.
+
 int gw_reactor_listen(struct gw_reactor *r, const char *address, uint16_t port, int shared) {
+    gw_writer_end(r);
     return gw_io_listen(r->io, address, port, shared);
 }
 
-void gw_reactor_stop_listening(struct gw_reactor *r) { gw_io_stop_listening(r->io); }
+void gw_reactor_stop_listening(struct gw_reactor *r) {
+    gw_writer_end(r);
+    gw_io_stop_listening(r->io);
+}
 
 // Life.
 
 static uint64_t gw_reactor_arrays_bytes(const struct gw_reactor *r) {
     return (uint64_t)(r->events_end - r->events) * (sizeof *r->events + sizeof *r->event_bufs)
          + r->io->receive_buffers * (sizeof *r->received + sizeof *r->spent)
-         + GW_IO_EVENTS * sizeof *r->io_events;
+         + GW_IO_EVENTS * sizeof *r->io_events + GW_SLATE_BYTES_MAX;
 }
 
 void gw_reactor_stats(const struct gw_reactor *r, struct gw_stats *stats) {
@@ -264,7 +306,7 @@ static void gw_reactor_free(struct gw_reactor *r) {
     r->references.leases = NULL;
     for (uint32_t slot = 0; slot < r->slots_touched; slot++) {
         struct gw_conn *conn = &r->conns[slot];
-        if (conn->phase != GW_PHASE_FREE) {
+        if (conn->generation != 0 && conn->phase != GW_PHASE_FREE) {
             gw_outbound_clear(&conn->out, &r->references);
             gw_inbound_drop(r, conn);
             gw_message_deinit(&conn->message, r->pool);
@@ -291,6 +333,7 @@ static void gw_reactor_free(struct gw_reactor *r) {
     free(r->ready);
     free(r->dirty);
     free(r->spent);
+    free(r->slate);
     free(r->event_bufs);
     free(r->io_events);
     free(r);
@@ -306,11 +349,13 @@ static int gw_reactor_allocate(struct gw_reactor *r, const struct gw_config *con
     r->event_bufs = calloc(config->batch_events_max, sizeof *r->event_bufs);
     r->ready = calloc(2 * (size_t)r->connections_max, sizeof *r->ready);   // the walk appends while it reads
     r->dirty = calloc(r->connections_max, sizeof *r->dirty);
+    r->slate = aligned_alloc(GW_SLATE_BYTES_MAX, GW_SLATE_BYTES_MAX);
     r->io_events = calloc(GW_IO_EVENTS, sizeof *r->io_events);
     if (r->conns == NULL || r->received == NULL || r->spent == NULL || r->events == NULL || r->event_bufs == NULL
-        || r->ready == NULL || r->dirty == NULL || r->io_events == NULL) {
+        || r->ready == NULL || r->dirty == NULL || r->slate == NULL || r->io_events == NULL) {
         return -ENOMEM;
     }
+    r->conns->phase = GW_PHASE_FREE;   // the id 0 is nobody's
     // A gathered message and a frame to send are each whole in one buffer, and so are the longest request and
     // what a receive brought.
     uint32_t buffer_bytes = config->message_bytes_max + GW_MESSAGE_ROOM_BYTES;
@@ -334,7 +379,7 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
         return -ENOMEM;
     }
     r->io = io;
-    r->uring = gw_uring_front(io);
+    r->front = io->front != NULL && config->outbound_bytes_max >= GW_SLATE_BYTES_MIN ? io->front : &gw_uring_no_front;
     r->connections_max = config->connections_max;
     r->outbound_bytes_max = config->outbound_bytes_max;
     r->outbound_pause = config->outbound_bytes_max / 2;
@@ -364,9 +409,16 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     r->codec = (struct gw_ws_config){
         .message_bytes_max = config->message_bytes_max, .fragments_max = config->fragments_max, .pool = r->pool,
     };
+    const uint32_t slate_bytes = config->outbound_bytes_max < GW_SLATE_BYTES_MAX ? config->outbound_bytes_max
+                                                                                 : GW_SLATE_BYTES_MAX;
+    r->slate_limit = r->slate + slate_bytes - 2 * GW_CHUNK_HEADER_BYTES - GW_SHORT_FRAME_BYTES_MAX;
+    gw_writer_wipe(r);
     r->event = r->events;
+    r->spent_end = r->spent;
     r->events_end = r->events + config->batch_events_max;
+    // A first short message ends in its buffer, even if what was received goes on in others.
     r->takes_short = config->message_bytes_max >= GW_WS_SHORT_BYTES_MAX
+                  && config->receive_buffer_bytes >= GW_WS_SHORT_HEADER_BYTES + GW_WS_SHORT_BYTES_MAX
                   && config->batch_events_max * GW_SHORT_ANSWER_BYTES_MAX <= r->outbound_pause;
     r->forward_bytes_min = GW_FORWARD_BYTES_MIN;
     r->frame_payload_max = gw_pool_buffer_bytes_max(r->pool) - GW_WS_SERVER_HEADER_BYTES_MAX;

@@ -4,6 +4,7 @@
 //   gw_everyday.h  the same for most of them, inline
 //   gw_inbound.c   receive buffers -> handshake -> codec -> gw_event
 //   gw_send.c      the caller's sends -> gw_outbound.c's queue
+//   gw_writer.h    most of them, inline, straight to their requests
 //   gw_conn.c      a connection's phases and deadlines; the queue -> gw_io_send
 //   gw_compression.c  the streams of those connections that compress
 //   gw_gathering.c what messages that are not yet whole may hold
@@ -36,9 +37,22 @@ struct gw_received {
     uint8_t held;             // by the reactor; kept up only while there are leases
 };
 
+// See gw_writer.h.
+struct gw_writer {
+    gw_conn_id id;
+    uint8_t *cursor;
+    const uint8_t *limit;
+    uint8_t *chunk;
+    struct io_uring_sqe *request;
+    const struct gw_frame *frame;  // the latest that was written to the slate, and where it lies
+    const uint8_t *frame_data;
+};
+
 struct gw_reactor {
     struct gw_io *io;
-    struct gw_uring_front *uring;  // of io, whose completions are walked here; NULL: they come as io_events
+    struct gw_uring_front *front;  // where everyday sends find requests
+    struct gw_writer writer;
+    const uint8_t *slate_limit;    // the writer's, while somebody is
     int secure;                    // io is the TLS layer over a backend
     int io_refusal;                // -errno with which io_uring was refused to an automatic choice
     struct gw_pool *pool;
@@ -57,7 +71,7 @@ struct gw_reactor {
     uint32_t *dirty;               // slots with bytes to send and no send under way
     uint32_t dirty_count;
     uint32_t *spent;               // receive buffers that go back to the kernel when the next turn begins
-    uint32_t spent_count;
+    uint32_t *spent_end;
     struct gw_buf *spent_bufs;     // pool buffers that this turn's payloads lie in, released likewise
     struct gw_buf **event_bufs;    // for each event with a lease: the pool buffer its payload lies in
     uint32_t leased;               // receive buffers with a lease
@@ -82,6 +96,8 @@ struct gw_reactor {
     struct gw_handshake_policy policy;
     struct gw_stats stats;
     struct gw_io_event *io_events;
+    uint8_t *slate;
+    struct io_uring_sqe no_request;
     struct gw_wheel wheel;
 };
 
@@ -111,6 +127,9 @@ static inline void gw_reactor_make_dirty(struct gw_reactor *r, struct gw_conn *c
     if (!(conn->flags & (GW_CONN_DIRTY | GW_CONN_SENDING))) {
         conn->flags |= GW_CONN_DIRTY;
         r->dirty[r->dirty_count++] = conn->slot;
+        if (conn->epoch == r->front->epoch) {
+            gw_conn_recall(r, conn);
+        }
     }
 }
 
@@ -128,7 +147,7 @@ static inline uint8_t *gw_received_data(const struct gw_reactor *r, uint32_t buf
 }
 // The buffer may still be read by this turn's events.
 static inline void gw_reactor_spend(struct gw_reactor *r, uint32_t buffer) {
-    r->spent[r->spent_count++] = buffer;
+    *r->spent_end++ = buffer;
 }
 // Takes over a count of a pool buffer, which stands in no other list.
 static inline void gw_reactor_spend_buf(struct gw_reactor *r, struct gw_buf *buf) {

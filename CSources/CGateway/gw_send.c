@@ -1,8 +1,8 @@
 // What the caller sends: messages, frames shared by many connections, close frames. Everything is queued here
-// and leaves with the next turn, in one send a connection.
+// and leaves with the next turn, in one send a connection (gw_writer.h has its request written already).
 #include <string.h>
 
-#include "gw_reactor.h"
+#include "gw_writer.h"
 
 static struct gw_conn *gw_conn_find(struct gw_reactor *r, gw_conn_id id) {
     const uint32_t slot = (uint32_t)id;
@@ -38,34 +38,41 @@ static int gw_send_done(struct gw_reactor *r, struct gw_conn *conn, int error) {
 
 static int gw_frame_fits(const struct gw_reactor *r, uint64_t length) { return length <= r->frame_payload_max; }
 
-// Copies up to 125 bytes without a call; touches nothing beyond them.
-static inline void gw_copy_short(uint8_t *to, const uint8_t *from, uint32_t length) {
-    if (length >= 16) {
-        for (uint32_t at = 0; at + 16 < length; at += 16) {
-            memcpy(to + at, from + at, 16);
-        }
-        memcpy(to + length - 16, from + length - 16, 16);
-    } else if (length >= 8) {
-        uint64_t head, tail;
-        memcpy(&head, from, 8);
-        memcpy(&tail, from + length - 8, 8);
-        memcpy(to, &head, 8);
-        memcpy(to + length - 8, &tail, 8);
-    } else {
-        for (uint32_t at = 0; at < length; at++) {
-            to[at] = from[at];
-        }
+// A message that is not short, from the slate all the same. 0: it is too long, or has to wait.
+__attribute__((always_inline))
+static inline int gw_conn_send_longer(struct gw_reactor *r, struct gw_conn *conn, enum gw_ws_opcode opcode,
+                                      const uint8_t *data, uint32_t length) {
+    struct gw_writer *w = &r->writer;
+    const uint32_t bytes = (uint32_t)gw_ws_header_bytes(length) + length;
+    if (length <= GW_WS_CONTROL_BYTES_MAX || bytes > GW_SLATE_FRAME_BYTES_MAX || w->cursor + bytes > r->slate_limit) {
+        return 0;
     }
+    const int goes_on = w->limit != NULL && w->id == conn->id;
+    if (!goes_on && (!gw_conn_is_silent(conn, r->front) || !gw_uring_wrap_row(r->front))) {
+        return 0;
+    }
+    uint8_t *const frame = goes_on ? w->cursor : gw_writer_next(r);
+    memcpy(frame + gw_ws_encode_header(frame, opcode, length), data, length);
+    if (goes_on) {
+        w->cursor = frame + bytes;
+    } else {
+        gw_writer_begin(r, conn, frame + bytes);
+    }
+    r->stats.messages_out++;
+    return 1;
 }
 
-// Whatever is not an everyday send: a refusal, a long message, a connection that compresses.
+// Whatever is not an everyday send: a refusal, a longer message, a connection that compresses.
 __attribute__((noinline))
 static int gw_conn_send_slow(struct gw_reactor *r, struct gw_conn *conn, enum gw_opcode opcode, const uint8_t *data,
                              uint64_t length) {
+    if (!(conn->flags & GW_CONN_OPENED)) {
+        return GW_ENOCONN;
+    }
     if (conn->phase != GW_PHASE_OPEN) {
         return GW_ECLOSING;
     }
-    if (opcode != GW_TEXT && opcode != GW_BINARY) {
+    if (!gw_opcode_is_sendable(opcode)) {
         return GW_EINVAL;
     }
     if (!gw_frame_fits(r, length)) {
@@ -77,23 +84,21 @@ static int gw_conn_send_slow(struct gw_reactor *r, struct gw_conn *conn, enum gw
     if (conn->decoder.deflate && length >= r->compression.threshold_bytes) {
         return gw_send_done(r, conn, gw_compression_append(r, conn, (enum gw_ws_opcode)opcode, data, (uint32_t)length));
     }
+    if (gw_conn_send_longer(r, conn, (enum gw_ws_opcode)opcode, data, (uint32_t)length)) {
+        return 0;
+    }
     return gw_send_done(r, conn, gw_outbound_append_frame(&conn->out, &r->references, (enum gw_ws_opcode)opcode, data,
                                                           (uint32_t)length));
 }
 
-int gw_conn_send(struct gw_reactor *r, gw_conn_id id, enum gw_opcode opcode, const uint8_t *data, uint64_t length) {
-    struct gw_conn *conn = gw_conn_find(r, id);
-    if (conn == NULL) {
-        return GW_ENOCONN;
-    }
-    // A short message behind others of its turn, or alone in a buffer of its own.
-    if (conn->phase == GW_PHASE_OPEN && length <= GW_WS_CONTROL_BYTES_MAX && !conn->decoder.deflate
-        && (uint32_t)opcode - GW_TEXT <= GW_BINARY - GW_TEXT && !gw_conn_queue_full(r, conn)) {
-        uint8_t *room = gw_outbound_extend_short(&conn->out, &r->references, 2 + (uint32_t)length);
+// A short message that waits for the turn.
+__attribute__((noinline))
+static int gw_conn_send_queued(struct gw_reactor *r, struct gw_conn *conn, enum gw_opcode opcode, const uint8_t *data,
+                               uint64_t length) {
+    if (conn->phase == GW_PHASE_OPEN && gw_opcode_is_sendable(opcode) && !gw_conn_queue_full(r, conn)) {
+        uint8_t *room = gw_outbound_extend_short(&conn->out, &r->references, GW_SHORT_HEADER_BYTES + (uint32_t)length);
         if (room != NULL) {
-            room[0] = (uint8_t)(0x80 | opcode);
-            room[1] = (uint8_t)length;
-            gw_copy_short(room + 2, data, (uint32_t)length);
+            gw_write_short(room, opcode, data, length);
             r->stats.messages_out++;
             gw_reactor_make_dirty(r, conn);
             return 0;
@@ -102,13 +107,56 @@ int gw_conn_send(struct gw_reactor *r, gw_conn_id id, enum gw_opcode opcode, con
     return gw_conn_send_slow(r, conn, opcode, data, length);
 }
 
+// The row is full: it may go on at the ring's beginning.
+__attribute__((noinline))
+static int gw_conn_send_wrapped(struct gw_reactor *r, struct gw_conn *conn, enum gw_opcode opcode, const uint8_t *data,
+                                uint64_t length) {
+    return gw_uring_wrap_row(r->front) ? gw_conn_send(r, conn->id, opcode, data, length)
+                                       : gw_conn_send_queued(r, conn, opcode, data, length);
+}
+
+// A short message to somebody who is not the writer and becomes it. Calls nothing it comes back from, and so saves no
+// register.
+__attribute__((noinline))
+static int gw_conn_send_first(struct gw_reactor *r, struct gw_conn *conn, enum gw_opcode opcode, const uint8_t *data,
+                              uint64_t length) {
+    struct gw_writer *w = &r->writer;
+    struct gw_uring_front *front = r->front;
+    if (length > GW_WS_CONTROL_BYTES_MAX) {
+        return gw_conn_send_slow(r, conn, opcode, data, length);
+    }
+    if (!gw_conn_is_silent(conn, front) || w->cursor >= r->slate_limit || !gw_opcode_is_sendable(opcode)) {
+        return gw_conn_send_queued(r, conn, opcode, data, length);
+    }
+    if (gw_uring_row_is_full(front)) {
+        return gw_conn_send_wrapped(r, conn, opcode, data, length);
+    }
+    gw_writer_begin(r, conn, gw_write_short(gw_writer_next(r), opcode, data, length));
+    r->stats.messages_out++;
+    return 0;
+}
+
+int gw_conn_send(struct gw_reactor *r, gw_conn_id id, enum gw_opcode opcode, const uint8_t *data, uint64_t length) {
+    struct gw_writer *w = &r->writer;
+    if (id == w->id && w->cursor < w->limit && length <= GW_WS_CONTROL_BYTES_MAX && gw_opcode_is_sendable(opcode)) {
+        w->cursor = gw_write_short(w->cursor, opcode, data, length);
+        r->stats.messages_out++;
+        return 0;
+    }
+    const uint32_t slot = (uint32_t)id;
+    if (slot >= r->connections_max || r->conns[slot].id != id) {
+        return GW_ENOCONN;
+    }
+    return gw_conn_send_first(r, &r->conns[slot], opcode, data, length);
+}
+
 // A frame is nothing but the buffer it was encoded into.
 static struct gw_buf *gw_frame_buf(struct gw_frame *frame) { return (struct gw_buf *)frame; }
 
 int gw_frame_create(struct gw_reactor *r, enum gw_opcode opcode, const uint8_t *data, uint64_t length,
                     struct gw_frame **frame) {
     *frame = NULL;
-    if (opcode != GW_TEXT && opcode != GW_BINARY) {
+    if (!gw_opcode_is_sendable(opcode)) {
         return GW_EINVAL;
     }
     if (!gw_frame_fits(r, length)) {
@@ -124,11 +172,14 @@ int gw_frame_create(struct gw_reactor *r, enum gw_opcode opcode, const uint8_t *
         buf->end += (uint32_t)length;
     }
     *frame = (struct gw_frame *)buf;
+    r->writer.frame = NULL;   // it may have been at the same place
     return 0;
 }
 
-int gw_conn_send_frame(struct gw_reactor *r, gw_conn_id id, struct gw_frame *frame) {
+__attribute__((noinline))
+static int gw_conn_send_frame_queued(struct gw_reactor *r, gw_conn_id id, struct gw_frame *frame) {
     struct gw_conn *conn = gw_conn_find(r, id);
+    gw_writer_end(r);
     if (conn == NULL) {
         return GW_ENOCONN;
     }
@@ -139,6 +190,40 @@ int gw_conn_send_frame(struct gw_reactor *r, gw_conn_id id, struct gw_frame *fra
         return gw_conn_refuse_send(r, conn, GW_EFULL);
     }
     return gw_send_done(r, conn, gw_outbound_append_shared(&conn->out, &r->references, gw_frame_buf(frame)));
+}
+
+// Writes a frame to the slate, once for all whom it is sent to one after the other: a chunk that is nobody's.
+static int gw_writer_write_frame(struct gw_reactor *r, const struct gw_frame *frame, const struct gw_buf *buf) {
+    struct gw_writer *w = &r->writer;
+    const uint32_t bytes = gw_buf_length(buf);
+    gw_writer_end(r);
+    if (bytes > GW_SLATE_FRAME_BYTES_MAX || w->cursor + bytes > r->slate_limit) {
+        return 0;
+    }
+    w->frame = frame;
+    w->frame_data = w->cursor;
+    memcpy(w->cursor - GW_CHUNK_HEADER_BYTES, &bytes, sizeof bytes);
+    memcpy(w->cursor, buf->data + buf->start, bytes);
+    w->chunk = w->cursor = w->cursor + bytes + GW_CHUNK_HEADER_BYTES;
+    return 1;
+}
+
+int gw_conn_send_frame(struct gw_reactor *r, gw_conn_id id, struct gw_frame *frame) {
+    struct gw_writer *w = &r->writer;
+    const uint32_t slot = (uint32_t)id;
+    if (slot >= r->connections_max) {
+        return GW_ENOCONN;
+    }
+    struct gw_conn *conn = &r->conns[slot];
+    if (conn->id != id || !gw_conn_is_silent(conn, r->front) || !gw_uring_wrap_row(r->front)
+        || (w->frame != frame && !gw_writer_write_frame(r, frame, gw_frame_buf(frame)))) {
+        return gw_conn_send_frame_queued(r, id, frame);
+    }
+    const uint32_t bytes = gw_buf_length(gw_frame_buf(frame));
+    gw_conn_send_slate(r->front, conn, w->frame_data)->len = bytes;
+    r->stats.bytes_out += bytes;
+    r->stats.messages_out++;
+    return 0;
 }
 
 // Whether a message is sent on from where it lies. What is short costs less to copy, and what must be compressed can't be.
@@ -205,6 +290,7 @@ int gw_conn_close(struct gw_reactor *r, gw_conn_id id, uint16_t code, const char
     if (!gw_close_code_is_sendable(code) || bytes > GW_WS_CONTROL_BYTES_MAX - sizeof code) {
         return GW_EINVAL;
     }
+    gw_writer_end(r);
     if (conn->phase == GW_PHASE_OPEN) {
         gw_conn_begin_close(r, conn, code, reason, bytes);
     }

@@ -12,6 +12,8 @@
 
 #include "gw_uring.h"
 
+struct gw_uring_front gw_uring_no_front = { .epoch = 1 };
+
 // Requests.
 
 static void gw_uring_submitted(struct gw_io_uring *u) {
@@ -23,11 +25,22 @@ static void gw_uring_submitted(struct gw_io_uring *u) {
 
 // Only a kernel short of memory takes nothing, and that passes: a request is never dropped.
 void gw_uring_submit_early(struct gw_io_uring *u) {
+    gw_uring_close_row(&u->front);
     while (io_uring_submit(&u->ring) < 0) {
         u->stats.syscalls++;
         sched_yield();
     }
     gw_uring_submitted(u);
+}
+
+struct io_uring_sqe *gw_uring_sqe_outside(struct gw_io_uring *u) {
+    struct io_uring_sqe *sqe;
+    gw_uring_end_row(&u->front);
+    while ((sqe = io_uring_get_sqe(&u->ring)) == NULL) {
+        gw_uring_submit_early(u);
+    }
+    gw_uring_begin_row(&u->front);
+    return sqe;
 }
 
 // Its own completion is of no interest, and a target that has already completed is no error.
@@ -39,7 +52,7 @@ void gw_uring_cancel(struct gw_io_uring *u, uint64_t user_data) {
 }
 
 static void gw_uring_receive_arm(struct gw_io_uring *u, uint32_t socket) {
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     struct io_uring_sqe *sqe = gw_uring_sqe(u);
     io_uring_prep_recv_multishot(sqe, (int)socket, NULL, 0, 0);
     sqe->ioprio |= u->bundles ? IORING_RECVSEND_BUNDLE : 0;
@@ -51,7 +64,7 @@ static void gw_uring_receive_arm(struct gw_io_uring *u, uint32_t socket) {
 
 static void gw_uring_receive_start(struct gw_io *io, uint32_t socket) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     s->flags |= GW_SOCKET_WANTED;
     if (!(s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_STARVED))) {
         gw_uring_receive_arm(u, socket);
@@ -60,7 +73,7 @@ static void gw_uring_receive_start(struct gw_io *io, uint32_t socket) {
 
 static void gw_uring_receive_pause(struct gw_io *io, uint32_t socket) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     s->flags &= (uint8_t)~GW_SOCKET_WANTED;
     if ((s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_PAUSING)) == GW_SOCKET_RECEIVING) {
         s->flags |= GW_SOCKET_PAUSING;
@@ -68,14 +81,13 @@ static void gw_uring_receive_pause(struct gw_io *io, uint32_t socket) {
     }
 }
 
-// Several pieces, or no free request at hand.
 __attribute__((noinline))
 static void gw_uring_send_vectored(struct gw_io_uring *u, uint32_t socket, const struct iovec *iov, unsigned count) {
     while (u->messages_used == GW_MESSAGES) {
         gw_uring_submit_early(u);
     }
     // The request first: taking it may submit, and with that free the scratch entries.
-    struct io_uring_sqe *sqe = gw_uring_sqe(u);
+    struct io_uring_sqe *sqe = gw_uring_sqe_of_send(u);
     struct gw_message_scratch *message = &u->messages[u->messages_used++];
     for (unsigned i = 0; i < count; i++) {
         message->iov[i] = iov[i];
@@ -83,23 +95,29 @@ static void gw_uring_send_vectored(struct gw_io_uring *u, uint32_t socket, const
     message->header = (struct msghdr){ .msg_iov = message->iov, .msg_iovlen = count };
     io_uring_prep_sendmsg(sqe, (int)socket, &message->header, MSG_NOSIGNAL);
     sqe->flags |= IOSQE_FIXED_FILE;
-    sqe->user_data = gw_request_pack(GW_SEND, u->front.sockets[socket].generation, socket);
+    sqe->user_data = gw_request_pack(GW_SEND, u->sockets[socket].generation, socket);
 }
 
 static void gw_uring_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, unsigned count) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     assert(count >= 1 && count <= GW_IO_IOV_MAX && !(s->flags & (GW_SOCKET_SENDING | GW_SOCKET_CLOSING)));
-    if (count == 1 && gw_uring_send_only(&u->front, socket, iov->iov_base, (uint32_t)iov->iov_len)) {
+    s->flags |= GW_SOCKET_SENDING;
+    if (count > 1) {
+        gw_uring_send_vectored(u, socket, iov, count);
         return;
     }
-    s->flags |= GW_SOCKET_SENDING;
-    gw_uring_send_vectored(u, socket, iov, count);
+    // Written whole and in order.
+    *gw_uring_sqe_of_send(u) = (struct io_uring_sqe){
+        .opcode = IORING_OP_SEND, .flags = IOSQE_FIXED_FILE, .fd = (int)socket,
+        .addr = (uint64_t)(uintptr_t)iov->iov_base, .len = (uint32_t)iov->iov_len, .msg_flags = MSG_NOSIGNAL,
+        .user_data = gw_request_pack(GW_SEND, s->generation, socket),
+    };
 }
 
 static void gw_uring_shutdown(struct gw_io *io, uint32_t socket) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     struct io_uring_sqe *sqe = gw_uring_sqe(u);
     io_uring_prep_shutdown(sqe, (int)socket, SHUT_WR);
     sqe->flags |= IOSQE_FIXED_FILE;
@@ -108,7 +126,7 @@ static void gw_uring_shutdown(struct gw_io *io, uint32_t socket) {
 }
 
 static void gw_uring_close_when_quiet(struct gw_io_uring *u, uint32_t socket) {
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     if (s->flags & (GW_SOCKET_RECEIVING | GW_SOCKET_SENDING | GW_SOCKET_SHUTTING)) {
         return;
     }
@@ -119,7 +137,7 @@ static void gw_uring_close_when_quiet(struct gw_io_uring *u, uint32_t socket) {
 
 static void gw_uring_close(struct gw_io *io, uint32_t socket) {
     struct gw_io_uring *u = gw_uring(io);
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     assert((s->flags & (GW_SOCKET_OPEN | GW_SOCKET_CLOSING)) == GW_SOCKET_OPEN);
     gw_uring_receive_pause(io, socket);
     if (s->flags & GW_SOCKET_SENDING) {
@@ -132,7 +150,7 @@ static void gw_uring_close(struct gw_io *io, uint32_t socket) {
 // Receivers that found no buffer, in the order in which they came.
 
 static void gw_uring_starved_push(struct gw_io_uring *u, uint32_t socket) {
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     u->stats.receive_starved++;
     if (s->flags & GW_SOCKET_STARVED) {
         return;
@@ -142,7 +160,7 @@ static void gw_uring_starved_push(struct gw_io_uring *u, uint32_t socket) {
     if (u->starved_first == GW_NO_SOCKET) {
         u->starved_first = socket;
     } else {
-        u->front.sockets[u->starved_last].next_starved = socket;
+        u->sockets[u->starved_last].next_starved = socket;
     }
     u->starved_last = socket;
 }
@@ -152,7 +170,7 @@ static void gw_uring_starved_resume(struct gw_io_uring *u) {
     uint32_t buffers = u->front.buffers_free;
     while (u->starved_first != GW_NO_SOCKET && buffers > 0) {
         const uint32_t socket = u->starved_first;
-        struct gw_socket *s = &u->front.sockets[socket];
+        struct gw_socket *s = &u->sockets[socket];
         u->starved_first = s->next_starved;
         s->flags &= (uint8_t)~GW_SOCKET_STARVED;
         if ((s->flags & (GW_SOCKET_WANTED | GW_SOCKET_RECEIVING)) == GW_SOCKET_WANTED) {
@@ -165,7 +183,7 @@ static void gw_uring_starved_resume(struct gw_io_uring *u) {
 // Completions. Each writes at most two events and returns their number.
 
 unsigned gw_uring_closed(struct gw_io_uring *u, uint32_t socket, struct gw_io_event *event) {
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     s->flags &= GW_SOCKET_STARVED;
     s->generation++;
     u->sockets_open--;
@@ -175,7 +193,7 @@ unsigned gw_uring_closed(struct gw_io_uring *u, uint32_t socket, struct gw_io_ev
 
 static unsigned gw_uring_received(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
     const uint32_t socket = gw_request_socket(cqe->user_data);
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     unsigned count = 0;
     if (cqe->res > 0) {
         assert(cqe->flags & IORING_CQE_F_BUFFER);
@@ -211,7 +229,7 @@ static unsigned gw_uring_received(struct gw_io_uring *u, const struct io_uring_c
 
 static unsigned gw_uring_sent(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
     const uint32_t socket = gw_request_socket(cqe->user_data);
-    struct gw_socket *s = &u->front.sockets[socket];
+    struct gw_socket *s = &u->sockets[socket];
     s->flags &= (uint8_t)~GW_SOCKET_SENDING;
     if (s->flags & GW_SOCKET_CLOSING) {
         gw_uring_close_when_quiet(u, socket);
@@ -227,8 +245,8 @@ static unsigned gw_uring_sent(struct gw_io_uring *u, const struct io_uring_cqe *
 // owner would be met.
 static unsigned gw_uring_shut(struct gw_io_uring *u, const struct io_uring_cqe *cqe) {
     const uint32_t socket = gw_request_socket(cqe->user_data);
-    u->front.sockets[socket].flags &= (uint8_t)~GW_SOCKET_SHUTTING;
-    if (u->front.sockets[socket].flags & GW_SOCKET_CLOSING) {
+    u->sockets[socket].flags &= (uint8_t)~GW_SOCKET_SHUTTING;
+    if (u->sockets[socket].flags & GW_SOCKET_CLOSING) {
         gw_uring_close_when_quiet(u, socket);
     }
     return 0;
@@ -247,13 +265,14 @@ static inline unsigned gw_uring_handle(struct gw_io_uring *u, const struct io_ur
         return gw_uring_shut(u, cqe);
     case GW_CLOSE: {
         const uint32_t socket = gw_request_socket(cqe->user_data);
-        const int current = u->front.sockets[socket].generation == gw_request_generation(cqe->user_data);
+        const int current = u->sockets[socket].generation == gw_request_generation(cqe->user_data);
         return current ? gw_uring_closed(u, socket, event) : 0;
     }
     case GW_WAKE:
         u->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
         return 0;
     case GW_QUIET:
+    case GW_SEND_SHORT:   // who sends those walks the completions itself
         return 0;
     }
     return 0;
@@ -305,6 +324,7 @@ static int gw_uring_enter(struct gw_io_uring *u, uint64_t timeout_ns) {
     if (timeout_ns != 0 && (io_uring_cq_ready(&u->ring) > 0 || !gw_wake_begin_wait(&u->wake))) {
         timeout_ns = 0;
     }
+    gw_uring_close_row(&u->front);
     int result = 0;
     if (timeout_ns != 0) {
         struct io_uring_cqe *cqe;
@@ -345,10 +365,45 @@ int gw_uring_begin(struct gw_io *io, uint64_t timeout_ns) {
     return gw_uring_enter(u, timeout_ns);
 }
 
+static void gw_uring_clear(struct gw_io_uring *u, unsigned at) {
+    u->front.requests[at] = (struct io_uring_sqe){ .opcode = IORING_OP_NOP };
+}
+
+// Requests of before are cleared; those that wait to be submitted stay for the next row.
+static void gw_uring_clear_odd(struct gw_io_uring *u) {
+    const unsigned taken = *u->ring.sq.ktail, waiting = u->ring.sq.sqe_tail - taken, mask = u->ring.sq.ring_mask;
+    if (u->odd_count <= GW_ODD_MAX) {
+        for (uint32_t i = 0; i < u->odd_count; i++) {
+            if (((u->odd[i] - taken) & mask) >= waiting) {
+                gw_uring_clear(u, u->odd[i]);
+            }
+        }
+    } else {
+        for (unsigned at = u->ring.sq.sqe_tail; at != taken + u->ring.sq.ring_entries; at++) {
+            gw_uring_clear(u, at & mask);
+        }
+    }
+    u->odd_count = 0;
+    for (unsigned at = taken; at != taken + waiting; at++) {
+        if (u->odd_count < GW_ODD_MAX) {
+            u->odd[u->odd_count] = (uint16_t)(at & mask);
+        }
+        u->odd_count++;
+    }
+}
+
 void gw_uring_end(struct gw_io *io, unsigned head) {
     struct gw_io_uring *u = gw_uring(io);
     __atomic_store_n(u->ring.cq.khead, head, __ATOMIC_RELEASE);
     gw_uring_buffers_look(u);
+    const int is_behind = head != *u->ring.cq.ktail || (*u->ring.sq.kflags & IORING_SQ_CQ_OVERFLOW)
+                       || *u->ring.sq.khead != *u->ring.sq.ktail;
+    if (!is_behind) {
+        if (u->odd_count > 0) {
+            gw_uring_clear_odd(u);
+        }
+        gw_uring_open_row(&u->front);
+    }
 }
 
 static int gw_uring_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event *events, unsigned capacity) {
@@ -399,5 +454,3 @@ const struct gw_io_ops gw_uring_ops = {
     .now_ms = gw_clock_coarse_ms,
     .read_stats = gw_uring_read_stats,
 };
-
-struct gw_uring_front *gw_uring_front(struct gw_io *io) { return io->ops == &gw_uring_ops ? &gw_uring(io)->front : NULL; }

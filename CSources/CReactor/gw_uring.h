@@ -17,6 +17,7 @@ enum {
     GW_SUBMISSIONS = 1024,        // more in one turn are submitted early
     GW_COMPLETIONS_MIN = 8192,
     GW_MESSAGES = 64,             // vectored sends between two submits
+    GW_ODD_MAX = 64,
     GW_SINGLE_ACCEPTS_MAX = 32,   // as many as bits in accept_singles
     GW_BUFFER_GROUP = 0,
 };
@@ -26,6 +27,23 @@ enum {
 #define IORING_RECVSEND_BUNDLE (1u << 4)
 #define IORING_FEAT_RECVSEND_BUNDLE (1u << 14)
 #endif
+
+enum gw_socket_flags {
+    GW_SOCKET_OPEN = 1,
+    GW_SOCKET_WANTED = 2,         // the reactor wants to receive
+    GW_SOCKET_RECEIVING = 4,      // a receive is in the kernel
+    GW_SOCKET_PAUSING = 8,        // and has been asked to end
+    GW_SOCKET_STARVED = 16,       // in the list of those that wait for a receive buffer; outlives the owner
+    GW_SOCKET_SENDING = 32,
+    GW_SOCKET_CLOSING = 64,
+    GW_SOCKET_SHUTTING = 128,     // a shutdown is in the kernel
+};
+
+struct gw_socket {
+    uint32_t next_starved;
+    uint16_t generation;
+    uint8_t flags;
+};
 
 struct gw_message_scratch {
     struct msghdr header;
@@ -43,6 +61,7 @@ struct gw_io_uring {
     struct gw_uring_front front;
     struct io_uring ring;
     struct io_uring_buf_ring *buffers;
+    struct gw_socket *sockets;
     uint32_t sockets_max;
     uint32_t sockets_open;
     uint32_t *idle;               // receive buffers out of use: the first idle_count
@@ -55,6 +74,8 @@ struct gw_io_uring {
     uint8_t buffers_retiring;     // buffers in use have numbers beyond it
     uint32_t starved_first, starved_last;
     uint32_t messages_used;       // the kernel copies them at submit
+    uint16_t odd[GW_ODD_MAX];     // requests that are no sends, to be cleared before a short send takes their place:
+    uint32_t odd_count;           // so many since the last row; above GW_ODD_MAX they are not known
     uint32_t accept_singles;      // a bit for each single accept in the kernel
     int listen_fd;
     uint16_t listen_generation;
@@ -76,11 +97,16 @@ static inline struct gw_io_uring *gw_uring(struct gw_io *io) { return (struct gw
 
 // Taking a request may submit those before it.
 void gw_uring_submit_early(struct gw_io_uring *u);
+struct io_uring_sqe *gw_uring_sqe_outside(struct gw_io_uring *u);   // of the row
+static inline struct io_uring_sqe *gw_uring_sqe_of_send(struct gw_io_uring *u) {
+    return gw_uring_row_is_full(&u->front) ? gw_uring_sqe_outside(u) : u->front.request++;
+}
 static inline struct io_uring_sqe *gw_uring_sqe(struct gw_io_uring *u) {
-    struct io_uring_sqe *sqe;
-    while (__builtin_expect((sqe = io_uring_get_sqe(&u->ring)) == NULL, 0)) {
-        gw_uring_submit_early(u);
+    struct io_uring_sqe *sqe = gw_uring_sqe_of_send(u);
+    if (u->odd_count < GW_ODD_MAX) {
+        u->odd[u->odd_count] = (uint16_t)(sqe - u->front.requests);
     }
+    u->odd_count++;
     return sqe;
 }
 void gw_uring_cancel(struct gw_io_uring *u, uint64_t user_data);
@@ -111,6 +137,10 @@ unsigned gw_uring_accepted(struct gw_io_uring *u, const struct io_uring_cqe *cqe
 // gw_uring_create.c
 void gw_uring_destroy(struct gw_io *io);
 
+// gw_io_uring.c
+int gw_uring_begin(struct gw_io *io, uint64_t timeout_ns);
+unsigned gw_uring_complete(struct gw_io *io, const struct io_uring_cqe *cqe, struct gw_io_event *event);
+void gw_uring_end(struct gw_io *io, unsigned head);
 extern const struct gw_io_ops gw_uring_ops;
 
 #endif

@@ -89,7 +89,7 @@ unsigned gw_uring_accepted(struct gw_io_uring *u, const struct io_uring_cqe *cqe
     }
     if (cqe->res >= 0) {
         const uint32_t socket = (uint32_t)cqe->res;
-        struct gw_socket *s = &u->front.sockets[socket];
+        struct gw_socket *s = &u->sockets[socket];
         unsigned count = 0;
         if (s->flags & GW_SOCKET_OPEN) {
             // The number was given out again before the completion of its close was written.

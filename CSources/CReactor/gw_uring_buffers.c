@@ -21,10 +21,20 @@ enum {
 
 static void gw_uring_buffers_provide(struct gw_io_uring *u, const uint32_t *buffers, unsigned count) {
     const struct gw_io *io = &u->io;
-    const int mask = io_uring_buf_ring_mask(io->receive_buffers);
-    for (unsigned i = 0; i < count; i++) {
-        io_uring_buf_ring_add(u->buffers, io->receive_memory + (size_t)buffers[i] * io->receive_buffer_bytes,
-                              io->receive_buffer_bytes, (unsigned short)buffers[i], mask, (int)i);
+    struct io_uring_buf *ring = u->buffers->bufs;
+    uint8_t *const memory = io->receive_memory;
+    const size_t bytes = io->receive_buffer_bytes;
+    const unsigned mask = io->receive_buffers - 1, tail = u->buffers->tail;
+    for (unsigned done = 0; done < count;) {
+        // As many as fit before the ring begins anew.
+        const unsigned first = (tail + done) & mask, left = count - done, behind = mask + 1 - first;
+        struct io_uring_buf *buf = &ring[first], *const end = buf + (left < behind ? left : behind);
+        for (; buf != end; buf++) {
+            const uint32_t buffer = buffers[done++];
+            buf->addr = (uint64_t)(uintptr_t)(memory + buffer * bytes);
+            buf->len = (uint32_t)bytes;   // a bundle may have changed it
+            buf->bid = (uint16_t)buffer;
+        }
     }
     io_uring_buf_ring_advance(u->buffers, (int)count);
     u->front.buffers_free += count;

@@ -22,7 +22,7 @@ static size_t gw_uring_idle_bytes(const struct gw_io *io) {
 
 static void gw_uring_free(struct gw_io_uring *u) {
     gw_wake_deinit(&u->wake);
-    gw_unmap(u->front.sockets, u->sockets_max * sizeof *u->front.sockets);
+    gw_unmap(u->sockets, u->sockets_max * sizeof *u->sockets);
     gw_unmap(u->buffers, gw_uring_buf_ring_bytes(&u->io));
     gw_unmap(u->idle, gw_uring_idle_bytes(&u->io));
     gw_unmap(u->io.receive_memory, gw_uring_receive_bytes(&u->io));
@@ -52,7 +52,7 @@ void gw_uring_destroy(struct gw_io *io) {
 static int gw_uring_restrict(struct gw_io_uring *u) {
     static const uint8_t requests[] = {
         IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
-        IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD,
+        IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD, IORING_OP_NOP,
     };
     static const uint8_t registrations[] = {
         IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS, IORING_REGISTER_SYNC_CANCEL, IORING_UNREGISTER_FILES,
@@ -112,9 +112,13 @@ static int gw_uring_open_ring(struct gw_io_uring *u) {
     u->front.tail = u->ring.cq.ktail;
     u->front.mask = u->ring.cq.ring_mask;
     u->front.requests = u->ring.sq.sqes;
-    u->front.requests_head = u->ring.sq.khead;
+    u->front.requests_taken = u->ring.sq.khead;
     u->front.requests_tail = &u->ring.sq.sqe_tail;
     u->front.requests_count = u->ring.sq.ring_entries;
+    u->front.begin = gw_uring_begin;
+    u->front.complete = gw_uring_complete;
+    u->front.end = gw_uring_end;
+    u->front.row = u->front.row_end = u->front.request = u->front.requests;
     io_uring_buf_ring_init(u->buffers);
     gw_uring_buffers_init(u);
     return 0;
@@ -130,6 +134,7 @@ int gw_io_uring_create(const struct gw_io_config *config, struct gw_io **io) {
         return -ENOMEM;
     }
     u->io.ops = &gw_uring_ops;
+    u->io.front = &u->front;
     u->io.receive_buffers = config->receive_buffers;
     u->io.receive_buffer_bytes = config->receive_buffer_bytes;
     u->sockets_max = config->sockets_max;
@@ -139,11 +144,11 @@ int gw_io_uring_create(const struct gw_io_config *config, struct gw_io **io) {
     u->io.receive_memory = gw_map(gw_uring_receive_bytes(&u->io));
     u->buffers = gw_map(gw_uring_buf_ring_bytes(&u->io));
     u->idle = gw_map(gw_uring_idle_bytes(&u->io));
-    u->front.sockets = gw_map(u->sockets_max * sizeof *u->front.sockets);
+    u->sockets = gw_map(u->sockets_max * sizeof *u->sockets);
     u->stats.bytes = sizeof *u + gw_uring_receive_bytes(&u->io) + gw_uring_buf_ring_bytes(&u->io)
-                   + gw_uring_idle_bytes(&u->io) + u->sockets_max * sizeof *u->front.sockets;
+                   + gw_uring_idle_bytes(&u->io) + u->sockets_max * sizeof *u->sockets;
     int error = gw_wake_init(&u->wake);
-    if (u->io.receive_memory == NULL || u->buffers == NULL || u->idle == NULL || u->front.sockets == NULL) {
+    if (u->io.receive_memory == NULL || u->buffers == NULL || u->idle == NULL || u->sockets == NULL) {
         error = -ENOMEM;
     }
     if (error == 0) {

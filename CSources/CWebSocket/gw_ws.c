@@ -334,16 +334,16 @@ enum gw_ws_result gw_ws_decode(struct gw_ws_decoder *decoder, const struct gw_ws
     return ascii || item->opcode == GW_WS_BINARY ? GW_WS_DATA : check_whole_text(decoder, item);
 }
 
-bool gw_ws_keep_text(uint8_t *text, size_t bytes, uint32_t mask) {
+bool gw_ws_keep_text(uint8_t *text, size_t bytes) {
     if (gw_utf8_feed(GW_UTF8_START, text, bytes) == GW_UTF8_START) {
         return true;
     }
-    (void)gw_mask_apply_short(text, bytes, mask);
+    (void)gw_mask_apply_short(text, bytes, load_mask(text - MASK_BYTES));
     return false;
 }
 
-bool gw_ws_unmask_short(uint8_t *data, size_t bytes, uint32_t mask, bool binary) {
-    return gw_mask_apply_short(data, bytes, mask) || binary || gw_ws_keep_text(data, bytes, mask);
+bool gw_ws_unmask_short(uint8_t *data, size_t bytes, bool binary) {
+    return gw_mask_apply_short(data, bytes, load_mask(data - MASK_BYTES)) || binary || gw_ws_keep_text(data, bytes);
 }
 
 static void store_big_endian(uint8_t *out, uint64_t value, size_t bytes) {

@@ -393,6 +393,45 @@ static void ping__flood_with_unread_pongs_stays_small(void) {
     world_close(&w);
 }
 
+// One receive may bring a part of many buffers' worth: what is short and lies whole in one goes another way than the rest.
+static void messages__of_one_long_receive_come_in_order_whatever_the_buffers(void) {
+    static const uint32_t buffer_bytes[] = { 64, 128, 320, 16448 };
+    enum { MESSAGES = 700, LONGEST = 180 };
+    static uint8_t stream[MESSAGES * (LONGEST + 14)];
+    for (size_t row = 0; row < sizeof buffer_bytes / sizeof *buffer_bytes; row++) {
+        struct gw_config config;
+        struct world w;
+        gw_config_init(&config);
+        config.connections_max = 2;
+        config.receive_buffers = 64;
+        config.receive_buffer_bytes = buffer_bytes[row];
+        world_open(&w, &config);
+        w.echo = 1;
+        const int fd = client_open(&w, NULL), other = client_open(&w, NULL);
+        uint8_t payload[LONGEST], got[LONGEST];
+        size_t length = 0;
+        for (uint32_t number = 0; number < MESSAGES; number++) {
+            memset(payload, 'a' + (int)(number % 26), sizeof payload);
+            length += frame_write(stream + length, 0x81, payload, number * 7 % (number % 11 == 0 ? LONGEST : 60));
+        }
+        client_send(&w, fd, stream, length);
+        client_send_frame(&w, other, 0x82, "beside", 6);
+        for (uint32_t number = 0; number < MESSAGES; number++) {
+            const struct frame frame = client_read_frame(&w, fd, got, sizeof got);
+            CHECK(frame.first == 0x81 && frame.length == number * 7 % (number % 11 == 0 ? LONGEST : 60));
+            memset(payload, 'a' + (int)(number % 26), sizeof payload);
+            CHECK(memcmp(got, payload, frame.length) == 0);
+        }
+        CHECK(client_read_frame(&w, other, got, sizeof got).length == 6 && w.echo_refused == 0);
+        CHECK(world_stats(&w).messages_in == MESSAGES + 1 && world_stats(&w).messages_out == MESSAGES + 1);
+        close(fd);
+        close(other);
+        world_turn_for(&w, 20);
+        CHECK(world_stats(&w).pool_bytes == 0);
+        world_close(&w);
+    }
+}
+
 int main(void) {
     RUN(messages__come_back_at_every_size);
     RUN(messages__sent_on_from_where_they_lie_keep_their_bytes_and_their_order);
@@ -406,5 +445,6 @@ int main(void) {
     RUN(lease__holds_a_gathered_message_too);
     RUN(ping__is_answered_in_order);
     RUN(ping__flood_with_unread_pongs_stays_small);
+    RUN(messages__of_one_long_receive_come_in_order_whatever_the_buffers);
     return 0;
 }

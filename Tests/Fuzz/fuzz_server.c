@@ -222,6 +222,9 @@ static void open_server(uint64_t seed, uint8_t sizes) {
                                      .receive_buffer_bytes = config.receive_buffer_bytes };
     EXPECT(gw_config_check(&config) == 0);
     sim_io_init(&sim, &io, seed | 1);
+    if (seed & 1) {
+        sim_offer_rings(&sim);
+    }
     EXPECT(gw_reactor_create_on(&config, &sim.io, &reactor) == 0);
     EXPECT(gw_reactor_listen(reactor, "sim", 1, 0) == 1);
     memset(open_ids, 0, sizeof open_ids);

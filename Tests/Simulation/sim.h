@@ -6,13 +6,18 @@
 // out again at once, accepts that fail. What it checks of the core: that each request is allowed when it comes, that
 // the bytes of a send stay as they were until it ends, that a receive buffer is given back once and by its holder.
 //
+// With rings (sim_offer_rings) it is also what the reactor's everyday ways know of io_uring: short sends that say nothing
+// when they are done, and are told in part or not at all when they are not; requests submitted before their turn; a ring
+// that is full, or that the kernel takes a part of; completions that come with a later turn.
+//
 // Not here: what clients say (sim_client.h), what is true of a whole run (simulate.c). One thread.
 #ifndef SIM_H
 #define SIM_H
 
-#include "gw_io.h"
+#include "gw_uring_front.h"
 #include "test.h"
 
+enum { SIM_REQUESTS = 4, SIM_COMPLETIONS = 64 };
 enum { SIM_SOCKETS_MAX = 8, SIM_BUFFERS_MAX = 16, SIM_WIRES = 16, SIM_PIPE_BYTES = 16384 };
 #define SIM_NONE UINT32_MAX
 
@@ -56,11 +61,18 @@ struct sim_io {
     struct sim_socket sockets[SIM_SOCKETS_MAX];
     struct sim_wire wires[SIM_WIRES];
     uint64_t closed_while_sending;   // sockets
+    struct gw_uring_front front;
+    struct io_uring_sqe requests[SIM_REQUESTS];
+    struct io_uring_cqe completions[SIM_COMPLETIONS];
+    struct gw_io_event rare[SIM_COMPLETIONS];        // of a completion that is none of io_uring's
+    unsigned requests_taken, requests_tail, completions_head, completions_tail;
+    uint64_t short_sends, short_sends_refused, recalled;
     struct gw_io_stats stats;
 };
 
 // The io lives in the caller's struct; gw_io_destroy frees only what it points to.
 void sim_io_init(struct sim_io *sim, const struct gw_io_config *config, uint64_t seed);
+void sim_offer_rings(struct sim_io *sim);
 uint32_t sim_buffers_lent(const struct sim_io *sim);
 
 // The clients' end. connect: SIM_NONE when the backlog is full.

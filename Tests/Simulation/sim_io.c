@@ -89,6 +89,61 @@ static struct sim_socket *sim_open_socket(struct gw_io *io, uint32_t socket) {
     return &sim->sockets[socket];
 }
 
+// The rings.
+
+static void sim_complete_ring(struct sim_io *sim, uint64_t data, int32_t result, uint32_t flags) {
+    CHECK(sim->completions_tail - sim->completions_head < SIM_COMPLETIONS);
+    sim->completions[sim->completions_tail++ % SIM_COMPLETIONS] =
+        (struct io_uring_cqe){ .user_data = data, .res = result, .flags = flags };
+}
+
+// All, a part or nothing leaves now, or it fails: only the first says nothing.
+static void sim_send_short(struct sim_io *sim, const struct io_uring_sqe *request) {
+    const uint32_t socket = (uint32_t)request->fd;
+    struct sim_socket *s = &sim->sockets[socket];
+    CHECK(socket < sim->sockets_max && s->used && !s->sending && !s->shut && request->len > 0);
+    CHECK(request->flags == (IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS));
+    CHECK(request->msg_flags == (MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL));
+    struct sim_wire *wire = &sim->wires[s->wire];
+    if (sim_below(&sim->random, 1000) < sim->send_fails_in_1000) {
+        wire->reset = 1;
+    }
+    int32_t result = -ECONNRESET;
+    if (!wire->reset) {
+        const uint32_t most = sim_happens(sim, 70) ? request->len : sim_below(&sim->random, request->len + 1);
+        const uint8_t *bytes = (const uint8_t *)(uintptr_t)request->addr;
+        result = (int32_t)(wire->client_gone ? most : sim_pipe_write(&wire->to_client, bytes, most, wire->window));
+    }
+    sim->short_sends++;
+    if (result != (int32_t)request->len) {
+        sim->short_sends_refused++;
+        sim_complete_ring(sim, request->user_data, result == 0 ? -EAGAIN : result, 0);
+    }
+}
+
+// What the ring holds, or a part of it. From here on the memory of a request is anybody's.
+static void sim_submit(struct sim_io *sim, unsigned most) {
+    gw_uring_close_row(&sim->front);
+    for (; sim->requests_taken != sim->requests_tail && most > 0; most--) {
+        struct io_uring_sqe *request = &sim->requests[sim->requests_taken++ % SIM_REQUESTS];
+        if (request->opcode == IORING_OP_NOP) {
+            CHECK(gw_request_kind(request->user_data) == GW_QUIET && request->flags == IOSQE_CQE_SKIP_SUCCESS);
+            sim->recalled++;
+        } else {
+            CHECK(request->opcode == IORING_OP_SEND);
+            sim_send_short(sim, request);
+        }
+        *request = (struct io_uring_sqe){ .opcode = IORING_OP_NOP };
+    }
+}
+
+// Any request of another kind may find the ring full.
+static void sim_submit_early(struct sim_io *sim) {
+    if (sim->front.row_open && sim_happens(sim, 10)) {
+        sim_submit(sim, SIM_REQUESTS);
+    }
+}
+
 static int sim_listen(struct gw_io *io, const char *address, uint16_t port, int shared) {
     (void)address;
     (void)shared;
@@ -107,12 +162,14 @@ static void sim_receive_start(struct gw_io *io, uint32_t socket) {
     struct sim_socket *s = sim_open_socket(io, socket);
     CHECK(!s->ended);
     s->wanted = 1;
+    sim_submit_early(sim_of(io));
 }
 
 static void sim_receive_pause(struct gw_io *io, uint32_t socket) {
     struct sim_socket *s = sim_open_socket(io, socket);
     s->in_flight = s->wanted;
     s->wanted = 0;
+    sim_submit_early(sim_of(io));
 }
 
 static void sim_buffers_return(struct gw_io *io, const uint32_t *buffers, unsigned count) {
@@ -138,6 +195,19 @@ static uint64_t sim_send_hash(const struct sim_socket *s) {
 static void sim_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, unsigned count) {
     struct sim_socket *s = sim_open_socket(io, socket);
     CHECK(count >= 1 && count <= GW_IO_IOV_MAX && !s->sending && !s->shut);
+    // What it would overtake has left, and has been told if it could not.
+    struct sim_io *sim = sim_of(io);
+    gw_uring_end_row(&sim->front);
+    for (unsigned at = sim->requests_taken; at != sim->requests_tail; at++) {
+        const struct io_uring_sqe *request = &sim->requests[at % SIM_REQUESTS];
+        CHECK(request->opcode == IORING_OP_NOP || (uint32_t)request->fd != socket);
+    }
+    for (unsigned at = sim->completions_head; at != sim->completions_tail; at++) {
+        const uint64_t data = sim->completions[at % SIM_COMPLETIONS].user_data;
+        CHECK(gw_request_kind(data) != GW_SEND_SHORT || gw_request_socket(data) != socket);
+    }
+    gw_uring_begin_row(&sim->front);
+    sim_submit_early(sim);
     for (unsigned i = 0; i < count; i++) {
         CHECK(iov[i].iov_len > 0);
         s->iov[i] = iov[i];
@@ -150,6 +220,7 @@ static void sim_send(struct gw_io *io, uint32_t socket, const struct iovec *iov,
 static void sim_shutdown(struct gw_io *io, uint32_t socket) {
     struct sim_socket *s = sim_open_socket(io, socket);
     CHECK(!s->sending);
+    sim_submit_early(sim_of(io));
     s->shut = 1;
     sim_of(io)->wires[s->wire].server_ended = 1;
 }
@@ -157,6 +228,7 @@ static void sim_shutdown(struct gw_io *io, uint32_t socket) {
 static void sim_close(struct gw_io *io, uint32_t socket) {
     struct sim_io *sim = sim_of(io);
     struct sim_socket *s = sim_open_socket(io, socket);
+    sim_submit_early(sim);
     s->closing = 1;
     sim->closed_while_sending += s->sending;
     // The receive under way may have its buffer already.
@@ -356,6 +428,79 @@ static int sim_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event *e
     return (int)count;
 }
 
+// The same turn, whose events stand in the ring behind what submitting brought.
+
+static void sim_encode(struct sim_io *sim, const struct gw_io_event *event) {
+    switch (event->kind) {
+    case GW_IO_RECEIVED:
+        sim->front.buffers_free++;   // counted when it is provided, and it is always
+        sim_complete_ring(sim, gw_request_pack(GW_RECEIVE, 0, event->socket), (int32_t)event->bytes,
+                          event->buffer << IORING_CQE_BUFFER_SHIFT | IORING_CQE_F_BUFFER | IORING_CQE_F_MORE);
+        break;
+    case GW_IO_SENT:
+        sim_complete_ring(sim, gw_request_pack(GW_SEND, 0, event->socket), event->result, 0);
+        break;
+    default: {
+        const unsigned at = sim->completions_tail % SIM_COMPLETIONS;
+        sim->rare[at] = *event;
+        sim_complete_ring(sim, gw_request_pack(GW_QUIET, 0, at), 0, 0);
+    }
+    }
+}
+
+static int sim_begin(struct gw_io *io, uint64_t timeout_ns) {
+    struct sim_io *sim = sim_of(io);
+    sim_submit(sim, sim_happens(sim, 5) ? sim_below(&sim->random, SIM_REQUESTS) : SIM_REQUESTS);
+    struct gw_io_event events[16];
+    const int is_told = sim->completions_head != sim->completions_tail;
+    const int count = sim_turn(io, is_told ? 0 : timeout_ns, events, sizeof events / sizeof *events);
+    for (int i = 0; i < count; i++) {
+        sim_encode(sim, &events[i]);
+    }
+    return 0;
+}
+
+static unsigned sim_decode(struct gw_io *io, const struct io_uring_cqe *cqe, struct gw_io_event *event) {
+    const struct sim_io *sim = sim_of(io);
+    const uint32_t socket = gw_request_socket(cqe->user_data);
+    switch (gw_request_kind(cqe->user_data)) {
+    case GW_RECEIVE: {
+        const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        *event = (struct gw_io_event){ .data = io->receive_memory + (size_t)buffer * io->receive_buffer_bytes,
+                                       .kind = GW_IO_RECEIVED, .socket = socket, .buffer = buffer,
+                                       .bytes = (uint32_t)cqe->res };
+        return 1;
+    }
+    case GW_SEND:
+        *event = (struct gw_io_event){ .kind = GW_IO_SENT, .socket = socket, .result = cqe->res };
+        return 1;
+    default:
+        CHECK(gw_request_kind(cqe->user_data) == GW_QUIET);
+        *event = sim->rare[socket];
+        return 1;
+    }
+}
+
+static void sim_end(struct gw_io *io, unsigned head) {
+    struct sim_io *sim = sim_of(io);
+    CHECK(head == sim->completions_tail);
+    sim->completions_head = head;
+    if (sim->requests_taken == sim->requests_tail) {
+        gw_uring_open_row(&sim->front);
+    }
+}
+
+void sim_offer_rings(struct sim_io *sim) {
+    sim->front = (struct gw_uring_front){
+        .completions = sim->completions, .head = &sim->completions_head, .tail = &sim->completions_tail,
+        .mask = SIM_COMPLETIONS - 1, .buffer_bytes = sim->io.receive_buffer_bytes,
+        .request = sim->requests, .row = sim->requests, .row_end = sim->requests,
+        .requests = sim->requests, .requests_taken = &sim->requests_taken, .requests_tail = &sim->requests_tail,
+        .requests_count = SIM_REQUESTS, .begin = sim_begin, .complete = sim_decode, .end = sim_end,
+    };
+    sim->io.front = &sim->front;
+}
+
 static void sim_destroy(struct gw_io *io) { free(io->receive_memory); }
 
 static const struct gw_io_ops sim_ops = {
@@ -392,7 +537,9 @@ void sim_io_init(struct sim_io *sim, const struct gw_io_config *config, uint64_t
     sim->sockets_max = config->sockets_max;
     sim->accept_fails_in_1000 = sim->send_fails_in_1000 = 0;
     sim->busy_percent = 50;
-    sim->closed_while_sending = 0;
+    sim->closed_while_sending = sim->short_sends = sim->short_sends_refused = sim->recalled = 0;
+    sim->requests_taken = sim->requests_tail = sim->completions_head = sim->completions_tail = 0;
+    sim->front = (struct gw_uring_front){ .requests_tail = &sim->requests_tail };
     sim->listening = sim->resting = sim->woken = 0;
     sim->stats = (struct gw_io_stats){ .bytes = 0 };
 }

@@ -20,7 +20,7 @@ enum { CLIENTS = 6, RECORDS_MAX = 512, STEPS = 500, SETTLE_TURNS = 20000, HOARD_
 struct run {
     struct gw_reactor *reactor;
     uint64_t random;
-    int calm, noisy, hoarding, deflates;
+    int calm, noisy, hoarding, deflates, has_rings;
     struct gw_io *layer;                       // TLS; NULL: there is none
     uint32_t records_count, announced;
     uint32_t share;                            // of a peer: connections not trusted; 0: any number
@@ -39,7 +39,8 @@ struct run {
 };
 
 struct totals {
-    uint64_t messages, echoes, parted, starved, closed, turns, leases, refused, fanned_out, inflated;
+    uint64_t messages, echoes, parted, starved, closed, turns, leases, refused, fanned_out, inflated,
+        short_sends, short_sends_refused, recalled;
     uint64_t closed_while_sending, peers_refused;
 };
 
@@ -304,6 +305,9 @@ static void run_open(void) {
         sim_tls_seed(seed_now);
         run.layer = sim_tls_layer(&sim, !run.calm);
     }
+    if (run.has_rings && !secure_now) {
+        sim_offer_rings(&sim);
+    }
     CHECK(gw_reactor_create_on(&config, secure_now ? run.layer : &sim.io, &run.reactor) == 0);
     run.reactor->forward_bytes_min = 1u << among(0, 12);
     CHECK(gw_reactor_listen(run.reactor, "sim", 1, 0) == 1);
@@ -416,6 +420,9 @@ static void run_close(void) {
     }
     totals.starved += stats.receive_starved;
     totals.closed_while_sending += sim.closed_while_sending;
+    totals.short_sends += sim.short_sends;
+    totals.short_sends_refused += sim.short_sends_refused;
+    totals.recalled += sim.recalled;
     totals.peers_refused += stats.peers_refused;
     gw_reactor_destroy(run.reactor);
 }
@@ -428,6 +435,7 @@ static void simulate(uint64_t seed) {
     run.noisy = seed % 3 == 1;
     run.hoarding = !run.calm && seed % 2 == 0;
     run.deflates = seed % 7 == 0;
+    run.has_rings = seed % 4 != 0;
     for (int i = 0; i < CLIENTS; i++) {
         run.clients[i].wire = SIM_NONE;
     }
@@ -449,13 +457,15 @@ static void simulate(uint64_t seed) {
 static void print_totals(uint64_t seeds) {
     printf("# %llu seeds: %llu turns, %llu connections, %llu messages, %llu echoes read, %llu orderly ends, "
            "%llu receives and %llu echoes that found no buffer, %llu leases, %llu frames fanned out, "
-           "%llu sockets closed while sending, %llu over their peer's share, %llu messages inflated\n",
+           "%llu sockets closed while sending, %llu over their peer's share, %llu messages inflated, "
+           "%llu short sends, %llu of them refused, %llu recalled\n",
            (unsigned long long)seeds, (unsigned long long)totals.turns, (unsigned long long)totals.closed,
            (unsigned long long)totals.messages, (unsigned long long)totals.echoes,
            (unsigned long long)totals.parted, (unsigned long long)totals.starved, (unsigned long long)totals.refused,
            (unsigned long long)totals.leases, (unsigned long long)totals.fanned_out,
            (unsigned long long)totals.closed_while_sending, (unsigned long long)totals.peers_refused,
-           (unsigned long long)totals.inflated);
+           (unsigned long long)totals.inflated, (unsigned long long)totals.short_sends,
+           (unsigned long long)totals.short_sends_refused, (unsigned long long)totals.recalled);
 }
 
 static void simulation__holds_what_the_core_promises(void) {
@@ -465,7 +475,8 @@ static void simulation__holds_what_the_core_promises(void) {
     print_totals(SEEDS);
     CHECK(totals.messages / SEEDS > 20 && totals.parted > SEEDS / 4 && totals.starved > SEEDS && totals.leases > SEEDS
           && totals.refused > SEEDS / 2 && totals.fanned_out > SEEDS && totals.closed_while_sending > SEEDS / 2
-          && totals.peers_refused > SEEDS / 2 && totals.inflated > SEEDS / 2);
+          && totals.peers_refused > SEEDS / 2 && totals.inflated > SEEDS / 2
+          && totals.short_sends > SEEDS && totals.short_sends_refused > SEEDS && totals.recalled > SEEDS / 2);
 }
 
 // The same under the TLS layer. Fewer messages, for every connection shakes hands first.

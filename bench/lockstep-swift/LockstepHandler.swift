@@ -61,7 +61,9 @@ final class LockstepHandler: ReactorHandler {
         case .answering:
             if lockstep_clients_answered(clients) == 1 { nextRound(on: reactor) } else { reactor.wake() }
         case .echoed:
+            // The turn that sends says nothing when all has left.
             phase = .answering
+            reactor.wake()
         case .echoing:
             break
         }

@@ -58,6 +58,7 @@ struct gw_io_stats {
 
 struct gw_io {
     const struct gw_io_ops *ops;
+    struct gw_uring_front *front;    // gw_uring_front.h; NULL: all completions come as events
     uint8_t *receive_memory;         // buffer n lies at receive_memory + n * receive_buffer_bytes
     uint32_t receive_buffers;
     uint32_t receive_buffer_bytes;

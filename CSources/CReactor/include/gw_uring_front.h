@@ -1,54 +1,58 @@
 // The front of the io_uring backend: what its reactor needs to walk the completions itself, so that an everyday one is
 // handled where it lies and never becomes a struct gw_io_event, and to write everyday sends. In place of gw_io_turn:
 //
-//   gw_uring_begin, then for each completion from *head to *tail: an everyday receive or send in place,
-//   anything else by gw_uring_complete, a bundle part by part; then gw_uring_end.
+//   begin, then for each completion from *head to *tail: an everyday receive or a short send in place, anything else
+//   by complete, a bundle part by part; then end.
 //
 // Owner and thread: the reactor's, as in gw_io.h. The rings are the kernel's too, which writes *tail.
 #ifndef GW_URING_FRONT_H
 #define GW_URING_FRONT_H
 
 #include <linux/io_uring.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "gw_io.h"
-
-enum gw_socket_flags {
-    GW_SOCKET_OPEN = 1,
-    GW_SOCKET_WANTED = 2,         // the reactor wants to receive
-    GW_SOCKET_RECEIVING = 4,      // a receive is in the kernel
-    GW_SOCKET_PAUSING = 8,        // and has been asked to end
-    GW_SOCKET_STARVED = 16,       // in the list of those that wait for a receive buffer; outlives the owner
-    GW_SOCKET_SENDING = 32,
-    GW_SOCKET_CLOSING = 64,
-    GW_SOCKET_SHUTTING = 128,     // a shutdown is in the kernel
-};
-
-struct gw_socket {
-    uint32_t next_starved;
-    uint16_t generation;
-    uint8_t flags;
-};
 
 struct gw_uring_front {
     const struct io_uring_cqe *completions;
     const unsigned *head;
     const unsigned *tail;
     unsigned mask;
-    uint32_t buffers_free;        // receive buffers in the kernel's ring
-    struct gw_socket *sockets;
-    struct io_uring_sqe *requests;
-    const unsigned *requests_head;   // the kernel's
-    unsigned *requests_tail;         // ours: it is told at submit
-    unsigned requests_count;         // a power of two
     const struct io_uring_buf_ring *buffers;   // receive buffers as they lie in the kernel's ring
     unsigned buffers_mask;
     uint32_t buffer_bytes;
+    uint32_t buffers_free;             // receive buffers in the kernel's ring
+
+    // The row: free requests one behind the other. Those of it that were taken count as written, in their order, but the
+    // ring's tail is told of them only when the row ends.
+    struct io_uring_sqe *request;      // the next one
+    struct io_uring_sqe *row, *row_end;
+    struct io_uring_sqe *requests;
+    const unsigned *requests_taken;    // by the kernel
+    unsigned *requests_tail;           // behind those written, but for the row's
+    unsigned requests_count;           // a power of two
+    uint16_t epoch;                    // moves on when a row is opened
+    uint8_t row_open;
+
+    // What gw_io_turn does before it looks at completions: requests are submitted and the wait is waited. 0 or -errno.
+    int (*begin)(struct gw_io *io, uint64_t timeout_ns);
+    // Whatever is not everyday and no bundle: writes at most two events and returns their number.
+    unsigned (*complete)(struct gw_io *io, const struct io_uring_cqe *cqe, struct gw_io_event *event);
+    // Completions before this one have been looked at.
+    void (*end)(struct gw_io *io, unsigned head);
 };
+
+// Of whoever has no rings: no row is ever open.
+extern struct gw_uring_front gw_uring_no_front;
 
 // user_data: what the completion is about.
 
-enum gw_request { GW_ACCEPT_MANY, GW_ACCEPT_ONE, GW_RECEIVE, GW_SEND, GW_SHUTDOWN, GW_CLOSE, GW_WAKE, GW_QUIET };
+enum gw_request {
+    GW_ACCEPT_MANY, GW_ACCEPT_ONE, GW_RECEIVE, GW_SEND, GW_SHUTDOWN, GW_CLOSE, GW_WAKE, GW_QUIET,
+    GW_SEND_SHORT,   // with the low 16 bits of its address in the generation's place
+};
 
 static inline uint64_t gw_request_pack(enum gw_request request, uint16_t generation, uint32_t socket) {
     return (uint64_t)request << 56 | (uint64_t)generation << 32 | socket;
@@ -56,23 +60,6 @@ static inline uint64_t gw_request_pack(enum gw_request request, uint16_t generat
 static inline enum gw_request gw_request_kind(uint64_t data) { return (enum gw_request)(data >> 56); }
 static inline uint16_t gw_request_generation(uint64_t data) { return (uint16_t)(data >> 32); }
 static inline uint32_t gw_request_socket(uint64_t data) { return (uint32_t)data; }
-
-// gw_io_send of one piece, its request written whole and in order: a few wide stores. 0: no request is free, and nothing
-// is done.
-static inline int gw_uring_send_only(struct gw_uring_front *front, uint32_t socket, const void *data, uint32_t bytes) {
-    const unsigned tail = *front->requests_tail;
-    if (tail - __atomic_load_n(front->requests_head, __ATOMIC_ACQUIRE) >= front->requests_count) {
-        return 0;
-    }
-    struct gw_socket *s = &front->sockets[socket];
-    s->flags |= GW_SOCKET_SENDING;
-    front->requests[tail & (front->requests_count - 1)] = (struct io_uring_sqe){
-        .opcode = IORING_OP_SEND, .flags = IOSQE_FIXED_FILE, .fd = (int)socket, .addr = (uint64_t)(uintptr_t)data,
-        .len = bytes, .msg_flags = MSG_NOSIGNAL, .user_data = gw_request_pack(GW_SEND, s->generation, socket),
-    };
-    *front->requests_tail = tail + 1;
-    return 1;
-}
 
 // A receive may fill several buffers, which are the next ones of the ring: a bundle.
 static inline int gw_uring_is_bundle(const struct gw_uring_front *front, const struct io_uring_cqe *cqe) {
@@ -92,16 +79,84 @@ static inline struct io_uring_cqe gw_uring_part(const struct gw_uring_front *fro
     };
 }
 
-// NULL: another backend, or one with TLS over it.
-struct gw_uring_front *gw_uring_front(struct gw_io *io);
+// Short sends. The kernel takes one at the submit or not at all: it never waits for room, says nothing when it took all,
+// and else completes with what it took, or -EAGAIN. So the bytes are free again as soon as the completions of the submit
+// have been looked at, and nobody needs to remember the send. But until then nothing else may be sent to the socket, or
+// it would be told in the wrong order. Therefore the row is
+//   open     from when nothing is left of earlier submits: no request in the ring, no completion unseen
+//   closed   by a submit
+// and a socket that was sent to in an epoch is not sent to again before the next, unless the first send is recalled.
 
-// What gw_io_turn does before it looks at completions: requests are submitted and the wait is waited. 0 or -errno.
-int gw_uring_begin(struct gw_io *io, uint64_t timeout_ns);
+static inline void gw_uring_end_row(struct gw_uring_front *front) {
+    *front->requests_tail += (unsigned)(front->request - front->row);
+    front->row = front->row_end = front->request;
+}
 
-// Whatever is not everyday and no bundle: writes at most two events and returns their number.
-unsigned gw_uring_complete(struct gw_io *io, const struct io_uring_cqe *cqe, struct gw_io_event *event);
+static inline void gw_uring_begin_row(struct gw_uring_front *front) {
+    if (front->row_open) {
+        const unsigned tail = *front->requests_tail, at = tail & (front->requests_count - 1);
+        const unsigned free = front->requests_count - (tail - __atomic_load_n(front->requests_taken, __ATOMIC_ACQUIRE));
+        const unsigned behind = front->requests_count - at;
+        front->row = front->request = &front->requests[at];
+        front->row_end = front->row + (free < behind ? free : behind);
+    }
+}
 
-// Completions before this one have been looked at.
-void gw_uring_end(struct gw_io *io, unsigned head);
+static inline void gw_uring_open_row(struct gw_uring_front *front) {
+    front->row_open = 1;
+    front->epoch++;
+    gw_uring_begin_row(front);
+}
+
+static inline void gw_uring_close_row(struct gw_uring_front *front) {
+    gw_uring_end_row(front);
+    front->row_open = 0;
+}
+
+static inline int gw_uring_row_is_full(const struct gw_uring_front *front) { return front->request == front->row_end; }
+
+// A full row may go on where the ring begins anew.
+static inline int gw_uring_wrap_row(struct gw_uring_front *front) {
+    if (front->row_open && gw_uring_row_is_full(front)) {
+        gw_uring_end_row(front);
+        gw_uring_begin_row(front);
+    }
+    return !gw_uring_row_is_full(front);
+}
+
+// The next of a row that is not full, but for its length. What it leaves is 0: free requests of a row are clear, or were
+// short sends before.
+__attribute__((always_inline))
+static inline struct io_uring_sqe *gw_uring_send_short(struct gw_uring_front *front, uint32_t socket, const uint8_t *data) {
+    struct io_uring_sqe *request = front->request++;
+    const uint32_t user_data[] = { socket, GW_SEND_SHORT << 24 | (uint16_t)(uintptr_t)data };
+    request->opcode = IORING_OP_SEND;
+    request->flags = IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+    request->fd = (int)socket;
+    request->addr = (uint64_t)(uintptr_t)data;
+    request->msg_flags = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL;
+    memcpy(&request->user_data, user_data, sizeof user_data);
+    return request;
+}
+
+// The short send to the socket of whose request only the low half of the address is known; NULL: the kernel has taken it.
+static inline struct io_uring_sqe *gw_uring_find_short(const struct gw_uring_front *front, uint32_t socket, uint32_t low) {
+    const uint32_t at = (low - (uint32_t)(uintptr_t)front->requests) / sizeof *front->requests;
+    if (at >= front->requests_count) {
+        return NULL;
+    }
+    const unsigned taken = __atomic_load_n(front->requests_taken, __ATOMIC_ACQUIRE);
+    const unsigned written = *front->requests_tail + (unsigned)(front->request - front->row) - taken;
+    struct io_uring_sqe *request = &front->requests[at];
+    const int waits = ((at - taken) & (front->requests_count - 1)) < written;
+    return waits && request->opcode == IORING_OP_SEND && request->fd == (int)socket
+        && gw_request_kind(request->user_data) == GW_SEND_SHORT ? request : NULL;
+}
+
+// Makes nothing of a request that the kernel has not taken.
+static inline void gw_uring_recall(struct io_uring_sqe *request) {
+    *request = (struct io_uring_sqe){ .opcode = IORING_OP_NOP, .flags = IOSQE_CQE_SKIP_SUCCESS,
+                                      .user_data = gw_request_pack(GW_QUIET, 0, 0) };
+}
 
 #endif

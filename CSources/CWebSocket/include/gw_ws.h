@@ -34,17 +34,23 @@ struct gw_ws_decoder {
     struct gw_buf *control;     // a control payload arriving in pieces, still masked; else NULL
     uint32_t mask;
     uint32_t fragments;
+    union {
+        struct {
+            uint8_t phase;
+            uint8_t header_length;      // bytes gathered of a header that arrives in pieces
+            uint8_t message_opcode;     // of the message under way, 0: none
+            uint8_t message_begun;      // a piece of it has been handed out
+        };
+        uint32_t midway;        // the four, for one look at the first three
+    };
     uint16_t close_code;        // of the failure, once failed
-    uint8_t phase;
-    uint8_t header_length;      // bytes gathered of a header that arrives in pieces
-    uint8_t message_opcode;     // of the message under way, 0: none
-    uint8_t message_begun;      // a piece of it has been handed out
     uint8_t utf8;               // gw_utf8.h state of a text message
     uint8_t mask_offset;        // into the mask, mod 4
     uint8_t deflate;            // set by the caller after init: permessage-deflate was agreed
     uint8_t compressed;         // so is the message under way
     uint8_t header[GW_WS_HEADER_BYTES_MAX];
 };
+#define GW_WS_MIDWAY 0xFFFFFFu
 void gw_ws_decoder_init(struct gw_ws_decoder *decoder);
 void gw_ws_decoder_deinit(struct gw_ws_decoder *decoder, struct gw_pool *pool);
 

@@ -15,7 +15,7 @@ enum {
 
 // Phase 0 waits for a header; the other two are 0 when nothing of it, and nothing of a message, has come.
 static inline bool gw_ws_is_between_messages(const struct gw_ws_decoder *decoder) {
-    return (decoder->phase | decoder->header_length | decoder->message_opcode) == 0;
+    return (decoder->midway & GW_WS_MIDWAY) == 0;
 }
 
 // Called so that they cost the loop around them no register.
@@ -28,33 +28,41 @@ static inline bool gw_ws_is_between_messages(const struct gw_ws_decoder *decoder
 #define GW_WS_CALLED_FROM_LOOP
 #endif
 
-// Text that is not ASCII: true, it is valid; else it is masked again.
-GW_WS_CALLED_FROM_LOOP bool gw_ws_keep_text(uint8_t *text, size_t bytes, uint32_t mask);
+// Both find the mask before the bytes. Text that is not ASCII: true, it is valid; else it is masked again.
+GW_WS_CALLED_FROM_LOOP bool gw_ws_keep_text(uint8_t *text, size_t bytes);
 // Unmasks a message of at most GW_WS_SHORT_BYTES_MAX bytes. False: it is no valid text, and masked again.
-GW_WS_CALLED_FROM_LOOP bool gw_ws_unmask_short(uint8_t *data, size_t bytes, uint32_t mask, bool binary);
+GW_WS_CALLED_FROM_LOOP bool gw_ws_unmask_short(uint8_t *data, size_t bytes, bool binary);
 
-// The decoder is between messages, and stays there. Where the whole message ends that [data, end) begins with, if it has at
-// most GW_WS_SHORT_BYTES_MAX bytes: they are now unmasked behind its header, and *opcode is GW_WS_TEXT or GW_WS_BINARY. Else
-// NULL. GW_WS_SHORT_REACH_BYTES from data on may be read, and written as they were, wherever end is.
+struct gw_ws_short {
+    uint8_t *text;       // unmasked; its header is still before it
+    uint64_t bytes;
+};
+
+static inline uint8_t gw_ws_short_opcode(const struct gw_ws_short *message) {
+    return message->text[-GW_WS_SHORT_HEADER_BYTES] & 0x0F;
+}
+
+// The decoder is between messages, and stays there. Takes the whole message that [data, end) begins with, if it has at most
+// GW_WS_SHORT_BYTES_MAX bytes. Else false, and nothing is done. GW_WS_SHORT_REACH_BYTES from data on may be read, and
+// written as they were, wherever end is.
 __attribute__((always_inline))
-static inline uint8_t *gw_ws_take_short(uint8_t *data, const uint8_t *end, uint32_t *opcode) {
+static inline bool gw_ws_take_short(uint8_t *data, const uint8_t *end, struct gw_ws_short *message) {
     uint16_t header;
     memcpy(&header, data, sizeof header);
     // With FIN, no RSV bit, a mask and a short length, text and binary differ in one bit.
     const uint32_t rest = header - (0x8000u | 0x80u | GW_WS_TEXT);
     const uint32_t bytes = rest >> 8;
-    uint8_t *text = data + GW_WS_SHORT_HEADER_BYTES, *next = text + bytes;
-    if ((rest & ~(GW_WS_SHORT_BYTES_MAX << 8 | 1u)) != 0 || next > end) {
-        return NULL;
+    uint8_t *text = data + GW_WS_SHORT_HEADER_BYTES;
+    if ((rest & ~(GW_WS_SHORT_BYTES_MAX << 8 | 1u)) != 0 || text + bytes > end) {
+        return false;
+    }
+    *message = (struct gw_ws_short){ .text = text, .bytes = bytes };
+    if (__builtin_expect(bytes > GW_MASK_VECTOR_BYTES, 0)) {
+        return gw_ws_unmask_short(text, bytes, rest & 1);
     }
     uint32_t mask;
-    memcpy(&mask, data + 2, sizeof mask);
-    *opcode = GW_WS_TEXT + (rest & 1);
-    const bool valid = __builtin_expect(bytes <= GW_MASK_VECTOR_BYTES, 1)
-                     ? __builtin_expect(gw_mask_apply_vector(text, bytes, mask), 1) || (rest & 1)
-                           || gw_ws_keep_text(text, bytes, mask)
-                     : gw_ws_unmask_short(text, bytes, mask, rest & 1);
-    return valid ? next : NULL;
+    memcpy(&mask, text - sizeof mask, sizeof mask);
+    return __builtin_expect(gw_mask_apply_vector(text, bytes, mask), 1) || (rest & 1) || gw_ws_keep_text(text, bytes);
 }
 
 #endif
