@@ -9,9 +9,14 @@ public struct CacheKind: Hashable, Sendable {
     /// carry in themselves what they depend on.
     public let topic: String?
 
-    public init(_ name: String, topic: String?) {
+    /// How its values are stored. Raise it when that changes: nodes of different versions share a Redis, and none may read
+    /// what another has stored in a form that it does not know.
+    public let form: Int
+
+    public init(_ name: String, topic: String?, form: Int = 1) {
         self.name = name
         self.topic = topic
+        self.form = form
     }
 
     public func key(_ id: Int64, _ other: Int64 = 0) -> CacheKey {

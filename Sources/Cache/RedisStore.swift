@@ -289,7 +289,7 @@ final class RedisStore: SharedStore {
 
 extension CacheKey {
     fileprivate func bytes(in generation: Int64) -> [UInt8] {
-        Array("ringway:\(String(generation, radix: 36)):\(description)".utf8)
+        Array("ringway:\(String(generation, radix: 36)):\(kind.form):\(description)".utf8)
     }
 }
 

@@ -12,6 +12,8 @@ private let patience = Duration.seconds(5)
 
 private func makeClient(_ url: String, _ change: (inout RedisConfiguration) -> Void = { _ in }) throws -> RedisClient {
     var configuration = try RedisConfiguration(url: url)
+    // A busy machine must not end a session that the test does not mean to.
+    configuration.silence = .seconds(60)
     change(&configuration)
     return RedisClient(configuration: configuration, logger: quiet)
 }
