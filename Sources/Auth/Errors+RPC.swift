@@ -16,7 +16,7 @@ extension AuthError: RPCErrorConvertible {
 
     var rpcErrorMessage: String {
         switch self {
-        case .invalid(_, let violation): violation
+        case .invalid(let field, let rule): "\(field) \(rule)"
         case .usernameTaken: "the username is taken, or looks like one that is"
         case .emailTaken: "the e-mail address is taken"
         case .wrongPassword: "the password is wrong"

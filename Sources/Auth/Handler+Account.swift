@@ -36,7 +36,7 @@ extension AuthHandler {
     ) async throws -> Ringway_V1_DeviceInfo {
         let session = try await limitedSession()
         if let violation = NewDevice.nameRule.violation(by: request.name) {
-            throw AuthError.invalid(field: "name", "name \(violation)")
+            throw AuthError.invalid("name", violation)
         }
         guard let device = try await store.rename(request.deviceID, of: session, to: request.name) else {
             throw AuthError.noSuchDevice
@@ -105,7 +105,7 @@ extension AuthHandler {
     ) async throws -> Ringway_V1_ExportDataResponse {
         let session = try await limitedSession()
         let caller = try Caller.required()
-        guard request.since >= 0 else { throw AuthError.invalid(field: "since", "since must not be negative") }
+        guard request.since >= 0 else { throw AuthError.invalid("since", "must not be negative") }
         var page = Ringway_V1_ExportDataResponse()
         if request.since == 0 {
             page.account = try await account(of: session)

@@ -4,8 +4,8 @@ import Foundation
 import ServiceKit
 
 enum AuthError: Error, Equatable {
-    /// A field breaks its rule; the text names the field and the rule, never the value.
-    case invalid(field: String, String)
+    /// A field, as the .proto file names it, breaks its rule, whose text follows the name. Neither holds the value.
+    case invalid(_ field: String, _ rule: String)
     case usernameTaken
     case emailTaken
     /// Who is logged in has not given the account's password.
@@ -49,10 +49,10 @@ struct Username: Equatable {
     private static let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
     private static let marks = Array("_.-".utf8)
     private static let violation = AuthError.invalid(
-        field: "username",
-        "username must have 3 to 32 of a-z, 0-9, \"_\", \".\" and \"-\", and start with a letter")
+        "username",
+        "must have 3 to 32 of a-z, 0-9, \"_\", \".\" and \"-\", and start with a letter")
     private static let lookalike = AuthError.invalid(
-        field: "username", "username must be of ASCII: other letters, invisible ones too, could look like another name")
+        "username", "must be of ASCII: other letters, invisible ones too, could look like another name")
 
     private static func ascii(_ scalar: Unicode.Scalar) -> UInt8? {
         switch scalar.value {
@@ -79,7 +79,7 @@ struct EmailAddress: Equatable {
         text = input.lowercased()
     }
 
-    private static let violation = AuthError.invalid(field: "email", "email must be an address such as ada@example.org")
+    private static let violation = AuthError.invalid("email", "must be an address such as ada@example.org")
     private static let localMarks = Array("!#$%&'*+-/=?^_`{|}~".utf8)
 
     private static func isLocalPart(_ text: Substring.UTF8View) -> Bool {
@@ -128,18 +128,18 @@ struct Password: Equatable {
         do {
             try self.init(input)
         } catch {
-            throw .invalid(field: field, "\(field) must have 8 to 256 characters")
+            throw .invalid(field, "must have 8 to 256 characters")
         }
         let text = String(decoding: bytes, as: UTF8.self)
         guard !CommonPasswords.contains(text) else {
-            throw .invalid(field: field, "\(field) must not be one of the commonly used passwords")
+            throw .invalid(field, "must not be one of the commonly used passwords")
         }
         guard !known.contains(text.lowercased()) else {
-            throw .invalid(field: field, "\(field) must not be the username or the e-mail address")
+            throw .invalid(field, "must not be the username or the e-mail address")
         }
     }
 
-    private static let violation = AuthError.invalid(field: "password", "password must have 8 to 256 characters")
+    private static let violation = AuthError.invalid("password", "must have 8 to 256 characters")
 }
 
 /// How a device presents itself when it logs in.
@@ -154,10 +154,10 @@ struct NewDevice: Equatable {
         name = device.name
         platform = device.platform
         if let violation = Self.nameRule.violation(by: name) {
-            throw .invalid(field: "device.name", "device.name \(violation)")
+            throw .invalid("device.name", violation)
         }
         if let violation = Self.platformRule.violation(by: platform) {
-            throw .invalid(field: "device.platform", "device.platform \(violation)")
+            throw .invalid("device.platform", violation)
         }
     }
 }

@@ -135,26 +135,6 @@ struct AuthStore: Sendable {
 
     // MARK: Going
 
-    /// Ends one account whose time has come: its rows here go, and the outbox tells the others in the same transaction.
-    /// False when there is none. Nodes that do this at once pass over each other's.
-    func eraseOne() async throws -> Bool {
-        try await postgres.transaction { connection in
-            let rows = try await connection.query(
-                """
-                SELECT id FROM auth.accounts WHERE delete_after <= now()
-                ORDER BY delete_after LIMIT 1 FOR UPDATE SKIP LOCKED
-                """)
-            guard let user = try rows.first?.decode(Int64.self) else { return false }
-            _ = try await connection.pipeline([
-                "DELETE FROM auth.refresh_tokens WHERE user_id = \(user)",
-                "DELETE FROM auth.devices WHERE user_id = \(user)",
-                "DELETE FROM auth.accounts WHERE id = \(user)",
-                .appendToOutbox("auth", topic: AccountDeleted.topic, key: user, to: AccountDeleted.consumers),
-            ])
-            return true
-        }
-    }
-
     // MARK: Errors
 
     /// The constraints that a client's input can break although it keeps the rules. Everything else passes unchanged.

@@ -15,7 +15,7 @@ extension FriendshipError: RPCErrorConvertible {
 
     var rpcErrorMessage: String {
         switch self {
-        case .invalid(let violation): violation
+        case .invalid(let field, let rule): "\(field) \(rule)"
         case .oneself: "nobody can be their own friend"
         case .noSuchUser: "no such user"
         case .alreadyFriends: "you are friends already"
@@ -28,5 +28,11 @@ extension FriendshipError: RPCErrorConvertible {
         case .limit(let reached): reached
         case .aheadOfVersion(let version): "since_version is ahead of the newest, \(version)"
         }
+    }
+
+    /// field: which one is at fault.
+    var rpcErrorMetadata: Metadata {
+        guard case .invalid(let field, _) = self else { return [:] }
+        return ["field": "\(field)"]
     }
 }

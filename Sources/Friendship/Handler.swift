@@ -9,9 +9,7 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     /// Whether `viewer` may ask `owner` for friendship, as far as the owner's settings go.
     public typealias Consent = @Sendable (_ viewer: Int64, _ owner: Int64) async throws -> Bool
 
-    private static let sweepLimit = 500
-
-    private let store: FriendshipStore
+    let store: FriendshipStore
     private let mayAdd: Consent
 
     public init(
@@ -20,11 +18,6 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     ) {
         store = FriendshipStore(postgres: postgres, settings: settings, cache: cache)
         self.mayAdd = mayAdd
-    }
-
-    /// Ends requests that nobody has answered in time, all that are due now.
-    public func sweep() async throws {
-        while try await store.sweep(limit: Self.sweepLimit) == Self.sweepLimit {}
     }
 
     // MARK: Requests
@@ -152,8 +145,8 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
         request: Ringway_V1_BlockUserRequest, context: ServerContext
     ) async throws -> Ringway_V1_Block {
         let caller = try Caller.required()
-        guard request.userID > 0 else { throw FriendshipError.invalid("user_id must be positive") }
-        guard request.userID != caller.userID else { throw FriendshipError.invalid("nobody can block themselves") }
+        guard request.userID > 0 else { throw FriendshipError.invalid("user_id", "must be positive") }
+        guard request.userID != caller.userID else { throw FriendshipError.invalid("user_id", "must be somebody else's") }
         return try await store.block(request.userID, by: caller.userID)
     }
 
@@ -183,7 +176,7 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
         request: Ringway_V1_GetRelationsRequest, context: ServerContext
     ) async throws -> Ringway_V1_GetRelationsResponse {
         guard request.ownerIds.count <= relationsLimit else {
-            throw FriendshipError.invalid("owner_ids must be at most \(relationsLimit)")
+            throw FriendshipError.invalid("owner_ids", "must be at most \(relationsLimit)")
         }
         let relations = try await store.relations(of: request.viewerID, to: request.ownerIds)
         return .with { $0.relations = relations }

@@ -3,8 +3,8 @@ import Contract
 import ServiceKit
 
 enum FriendshipError: Error, Equatable {
-    /// A field breaks its rule; the text names the field and the rule, never the value.
-    case invalid(String)
+    /// A field, as the .proto file names it, breaks its rule, whose text follows the name. Neither holds the value.
+    case invalid(_ field: String, _ rule: String)
     case oneself
     /// Also of who has blocked the caller, or may not be added by them.
     case noSuchUser
@@ -30,7 +30,7 @@ struct Proposal: Equatable {
 
     init(from sender: Int64, to recipient: Int64, message: String) throws(FriendshipError) {
         if sender == recipient { throw .oneself }
-        if let violation = Self.messageRule.violation(by: message) { throw .invalid("message \(violation)") }
+        if let violation = Self.messageRule.violation(by: message) { throw .invalid("message", violation) }
         self.sender = sender
         self.recipient = recipient
         self.message = message
@@ -83,7 +83,7 @@ struct Standing {
 
 /// The name of a friend group.
 func checkedGroupName(_ name: String) throws(FriendshipError) -> String {
-    if let violation = TextRule(characters: 1...64).violation(by: name) { throw .invalid("name \(violation)") }
+    if let violation = TextRule(characters: 1...64).violation(by: name) { throw .invalid("name", violation) }
     return name
 }
 
@@ -95,10 +95,10 @@ struct FriendChange: Equatable {
 
     init(of friend: Int64, group: Int64?, remark: String?) throws(FriendshipError) {
         if let remark, let violation = TextRule(characters: 0...64).violation(by: remark) {
-            throw .invalid("remark \(violation)")
+            throw .invalid("remark", violation)
         }
-        if let group, group < 0 { throw .invalid("group_id must not be negative") }
-        guard group != nil || remark != nil else { throw .invalid("group_id or remark must be given") }
+        if let group, group < 0 { throw .invalid("group_id", "must not be negative") }
+        guard group != nil || remark != nil else { throw .invalid("group_id", "or remark must be given") }
         self.friend = friend
         self.group = group
         self.remark = remark
@@ -113,8 +113,8 @@ struct Page: Equatable {
     init(
         limit: Int32, default defaultLimit: Int, maximum: Int, cursor: Int64, named name: String
     ) throws(FriendshipError) {
-        guard limit >= 0, limit <= maximum else { throw .invalid("limit must be 0 to \(maximum)") }
-        guard cursor >= 0 else { throw .invalid("\(name) must not be negative") }
+        guard limit >= 0, limit <= maximum else { throw .invalid("limit", "must be 0 to \(maximum)") }
+        guard cursor >= 0 else { throw .invalid(name, "must not be negative") }
         self.limit = limit == 0 ? defaultLimit : Int(limit)
         self.cursor = cursor
     }

@@ -68,7 +68,7 @@ extension FriendshipStore {
         }
     }
 
-    private static let notEachOnce = FriendshipError.invalid("ids must be each of your friend groups once")
+    private static let notEachOnce = FriendshipError.invalid("ids", "must be each of your friend groups once")
 
     /// Changes groups under the user's lock, then counts, versions and tells them.
     private func changeGroups<Result: Sendable>(

@@ -42,7 +42,7 @@ public final class Gateway: Sendable {
         let lastSeen = LastSeen(record: services.recordLastSeen, logger: logger)
         let router = Router()
         let environment = SessionHost.Environment(
-            settings: settings, router: router, writer: writer, reader: InboxReader(postgres: postgres),
+            settings: settings, router: router, writer: writer, reader: InboxStore(postgres: postgres),
             cursors: cursors, lastSeen: lastSeen, services: services, logger: logger)
         var hosts: [SessionHost] = []
         let group = try await ReactorGroup.start(

@@ -15,7 +15,7 @@ actor SessionHost: ReactorHandler {
         let settings: GatewaySettings
         let router: Router
         let writer: InboxWriter
-        let reader: InboxReader
+        let reader: InboxStore
         let cursors: CursorStore
         let lastSeen: LastSeen
         let services: GatewayServices

@@ -31,7 +31,7 @@ public final class InboxWriter: Sendable {
         let clientID: String
     }
 
-    private let postgres: PostgresClient
+    private let store: InboxStore
     private let logger: Logger
     private let queueMax: Int
     private let batchMax: Int
@@ -40,7 +40,7 @@ public final class InboxWriter: Sendable {
     private let wakes: AsyncStream<Void>
 
     public init(postgres: PostgresClient, queueMax: Int = 20_000, batchMax: Int = 1000, logger: Logger) {
-        self.postgres = postgres
+        store = InboxStore(postgres: postgres)
         self.queueMax = queueMax
         self.batchMax = batchMax
         self.logger = logger
@@ -101,7 +101,7 @@ public final class InboxWriter: Sendable {
         var conflicts = 0
         while true {
             do {
-                let results = try await InboxStatement.append(batch.map(\.message), on: postgres)
+                let results = try await store.append(batch.map(\.message))
                 for (pending, result) in zip(batch, results) {
                     pending.complete(result.map { .success($0) } ?? .failure(.noInbox))
                 }

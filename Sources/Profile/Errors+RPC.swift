@@ -14,7 +14,7 @@ extension ProfileError: RPCErrorConvertible {
 
     var rpcErrorMessage: String {
         switch self {
-        case .invalid(let violation): violation
+        case .invalid(let field, let rule): "\(field) \(rule)"
         case .noSuchUser: "no such user"
         case .noSuchAvatar: "no such avatar"
         case .outdated: "the profile has changed meanwhile; read it again"
@@ -24,10 +24,12 @@ extension ProfileError: RPCErrorConvertible {
         }
     }
 
+    /// retry-after-ms: how long to wait before trying again. field: which one is at fault.
     var rpcErrorMetadata: Metadata {
-        guard case .busy(let retryAfter) = self else { return [:] }
-        let parts = retryAfter.components
-        let milliseconds = parts.seconds * 1000 + parts.attoseconds / 1_000_000_000_000_000
-        return ["retry-after-ms": "\(max(1, milliseconds))"]
+        switch self {
+        case .busy(let delay): ["retry-after-ms": "\(Int64((delay / .milliseconds(1)).rounded(.up)))"]
+        case .invalid(let field, _): ["field": "\(field)"]
+        default: [:]
+        }
     }
 }

@@ -157,10 +157,10 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
         request: Ringway_V1_GetAvatarRequest, context: ServerContext
     ) async throws -> Ringway_V1_GetAvatarResponse {
         guard [0, AvatarPicture.largeSide, AvatarPicture.smallSide].contains(Int(request.size)) else {
-            throw ProfileError.invalid("size must be \(AvatarPicture.largeSide) or \(AvatarPicture.smallSide)")
+            throw ProfileError.invalid("size", "must be \(AvatarPicture.largeSide) or \(AvatarPicture.smallSide)")
         }
         guard let hash = AvatarPicture.hash(request.hash) else {
-            throw ProfileError.invalid("hash must be 64 hexadecimal digits in lower case")
+            throw ProfileError.invalid("hash", "must be 64 hexadecimal digits in lower case")
         }
         guard let image = try await store.avatar(hash, isSmall: request.size == AvatarPicture.smallSide) else {
             throw ProfileError.noSuchAvatar
@@ -176,7 +176,7 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
         request: Ringway_V1_RecordLastSeenRequest, context: ServerContext
     ) async throws -> Ringway_V1_RecordLastSeenResponse {
         guard request.userIds.count <= Relations.ownersMax else {
-            throw ProfileError.invalid("user_ids must be at most \(Relations.ownersMax)")
+            throw ProfileError.invalid("user_ids", "must be at most \(Relations.ownersMax)")
         }
         try await store.recordLastSeen(request.userIds)
         return .init()

@@ -12,7 +12,7 @@ struct Picture {
     let width: Int
     let height: Int
 
-    private static let refusal = ProfileError.invalid("image must be a whole picture of its content_type, not animated")
+    private static let refusal = ProfileError.invalid("image", "must be a whole picture of its content_type, not animated")
 
     // MARK: Decoding
 

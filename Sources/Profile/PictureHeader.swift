@@ -35,9 +35,9 @@ struct PictureHeader: Equatable, Sendable {
     /// - Parameter declared: the content type that came with the picture.
     init(probing image: Data, declared: String) throws(ProfileError) {
         guard let format = Format(rawValue: declared) else {
-            throw .invalid("content_type must be image/png, image/jpeg or image/webp")
+            throw .invalid("content_type", "must be image/png, image/jpeg or image/webp")
         }
-        guard image.count <= Self.bytesMax else { throw .invalid("image must be at most \(Self.bytesMax) bytes") }
+        guard image.count <= Self.bytesMax else { throw .invalid("image", "must be at most \(Self.bytesMax) bytes") }
         let bytes = Bytes(image)
         let header: PictureHeader? =
             switch format {
@@ -45,16 +45,17 @@ struct PictureHeader: Equatable, Sendable {
             case .jpeg: Self.jpeg(bytes)
             case .webp: Self.webp(bytes)
             }
-        guard let header else { throw .invalid("image must be a whole picture of its content_type, not animated") }
+        guard let header else { throw .invalid("image", "must be a whole picture of its content_type, not animated") }
         guard Self.sides.contains(header.width), Self.sides.contains(header.height),
             header.width * header.height <= Self.pixelsMax
         else {
             throw .invalid(
-                "image must have \(Self.sides.lowerBound) to \(Self.sides.upperBound) pixels a side and at most "
+                "image",
+                "must have \(Self.sides.lowerBound) to \(Self.sides.upperBound) pixels a side and at most "
                     + "\(Self.pixelsMax) in all")
         }
         guard format != .png || Self.isPlausible(header, bytes) else {
-            throw .invalid("image must be a whole picture of its content_type, not animated")
+            throw .invalid("image", "must be a whole picture of its content_type, not animated")
         }
         self = header
     }

@@ -4,8 +4,8 @@ import Foundation
 import ServiceKit
 
 enum ProfileError: Error, Equatable {
-    /// A field breaks its rule; the text names the field and the rule, never the value.
-    case invalid(String)
+    /// A field, as the .proto file names it, breaks its rule, whose text follows the name. Neither holds the value.
+    case invalid(_ field: String, _ rule: String)
     case noSuchUser
     /// The profile has moved on from the version that the change was meant for.
     case outdated
@@ -35,7 +35,7 @@ struct ProfileChange: Equatable {
 
     init(_ request: Ringway_V1_UpdateMyProfileRequest, now: Date = .now) throws(ProfileError) {
         var mask = Set(request.updateMask.paths)
-        guard mask.isSubset(of: Self.paths) else { throw .invalid("update_mask must name fields that can be changed") }
+        guard mask.isSubset(of: Self.paths) else { throw .invalid("update_mask", "must name fields that can be changed") }
         if !request.hasUpdateMask { mask = request.presentFields }
         nickname = mask.contains("nickname") ? request.nickname : nil
         signature = mask.contains("signature") ? request.signature : nil
@@ -44,16 +44,16 @@ struct ProfileChange: Equatable {
         custom = mask.contains("custom") ? try CustomFields(request.custom) : nil
         status = mask.contains("status") ? request.status : nil
         expectedVersion = request.hasExpectedVersion ? request.expectedVersion : nil
-        if let violation = nickname.flatMap(Self.nicknameRule.violation(by:)) { throw .invalid("nickname \(violation)") }
+        if let violation = nickname.flatMap(Self.nicknameRule.violation(by:)) { throw .invalid("nickname", violation) }
         if let violation = signature.flatMap(Self.signatureRule.violation(by:)) {
-            throw .invalid("signature \(violation)")
+            throw .invalid("signature", violation)
         }
-        if let violation = region.flatMap(Self.regionRule.violation(by:)) { throw .invalid("region \(violation)") }
+        if let violation = region.flatMap(Self.regionRule.violation(by:)) { throw .invalid("region", violation) }
         if let birthday, !birthday.isEmpty, !CivilDate.isBirthday(birthday, now: now) {
-            throw .invalid("birthday must be a day from 1900-01-01 to today, as YYYY-MM-DD")
+            throw .invalid("birthday", "must be a day from 1900-01-01 to today, as YYYY-MM-DD")
         }
         if let status, !(1...4).contains(status.rawValue) {
-            throw .invalid("status must be ONLINE, AWAY, BUSY or INVISIBLE")
+            throw .invalid("status", "must be ONLINE, AWAY, BUSY or INVISIBLE")
         }
     }
 
@@ -93,14 +93,14 @@ struct CustomFields: Equatable {
     let values: [String]
 
     init(_ fields: [String: String]) throws(ProfileError) {
-        guard fields.count <= Self.countMax else { throw .invalid("custom must have at most \(Self.countMax) fields") }
+        guard fields.count <= Self.countMax else { throw .invalid("custom", "must have at most \(Self.countMax) fields") }
         let sorted = fields.sorted { $0.key < $1.key }
         for (key, value) in sorted {
-            guard Self.isKey(key) else { throw .invalid("custom must have keys of 1 to 32 characters a-z, 0-9 and _") }
-            if let violation = Self.valueRule.violation(by: value) { throw .invalid("custom.\(key) \(violation)") }
+            guard Self.isKey(key) else { throw .invalid("custom", "must have keys of 1 to 32 characters a-z, 0-9 and _") }
+            if let violation = Self.valueRule.violation(by: value) { throw .invalid("custom.\(key)", violation) }
         }
         guard sorted.reduce(0, { $0 + $1.key.utf8.count + $1.value.utf8.count }) <= Self.bytesMax else {
-            throw .invalid("custom must have at most \(Self.bytesMax) bytes together")
+            throw .invalid("custom", "must have at most \(Self.bytesMax) bytes together")
         }
         keys = sorted.map(\.key)
         values = sorted.map(\.value)
@@ -166,7 +166,7 @@ struct UserBatch {
 
     init(_ ids: [Int64]) throws(ProfileError) {
         guard (1...Self.countMax).contains(ids.count) else {
-            throw .invalid("user_ids must be 1 to \(Self.countMax)")
+            throw .invalid("user_ids", "must be 1 to \(Self.countMax)")
         }
         self.ids = Set(ids).sorted()
     }
@@ -189,9 +189,9 @@ struct Search: Equatable {
     let start: Place
 
     init(_ request: Ringway_V1_SearchProfilesRequest) throws(ProfileError) {
-        if let violation = Self.queryRule.violation(by: request.query) { throw .invalid("query \(violation)") }
+        if let violation = Self.queryRule.violation(by: request.query) { throw .invalid("query", violation) }
         guard (0...Self.limitMax).contains(Int(request.limit)) else {
-            throw .invalid("limit must be 0 to \(Self.limitMax)")
+            throw .invalid("limit", "must be 0 to \(Self.limitMax)")
         }
         query = request.query.lowercased()
         limit = request.limit == 0 ? 20 : Int(request.limit)
@@ -230,7 +230,7 @@ struct Search: Equatable {
             if cursor.hasPrefix("u"), !rest.isEmpty { return .usernames(after: rest) }
             if cursor.hasPrefix("n"), let id = Int64(rest), id >= 0 { return .nicknames(after: id) }
         }
-        throw .invalid("cursor must be the next_cursor of an earlier page")
+        throw .invalid("cursor", "must be the next_cursor of an earlier page")
     }
 }
 

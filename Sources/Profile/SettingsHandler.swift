@@ -18,7 +18,7 @@ public struct SettingsHandler: Ringway_V1_SettingsService.SimpleServiceProtocol 
         request: Ringway_V1_GetSettingsRequest, context: ServerContext
     ) async throws -> Ringway_V1_Settings {
         let caller = try Caller.required()
-        guard request.sinceVersion >= 0 else { throw ProfileError.invalid("since_version must not be negative") }
+        guard request.sinceVersion >= 0 else { throw ProfileError.invalid("since_version", "must not be negative") }
         if request.sinceVersion == 0, let cached = try await store.cachedSettings(of: caller.userID) {
             return try cached.answer(in: context)
         }
@@ -38,10 +38,10 @@ public struct SettingsHandler: Ringway_V1_SettingsService.SimpleServiceProtocol 
         request: Ringway_V1_CheckAudienceRequest, context: ServerContext
     ) async throws -> Ringway_V1_CheckAudienceResponse {
         guard let field = Int16(exactly: request.field.rawValue).flatMap(PrivacyField.init) else {
-            throw ProfileError.invalid("field must be one of PrivacyField")
+            throw ProfileError.invalid("field", "must be one of PrivacyField")
         }
         guard request.ownerIds.count <= Relations.ownersMax else {
-            throw ProfileError.invalid("owner_ids must be at most \(Relations.ownersMax)")
+            throw ProfileError.invalid("owner_ids", "must be at most \(Relations.ownersMax)")
         }
         let allowed = try await audiences.allowed(request.viewerID, field, of: request.ownerIds)
         return .with { $0.allowedIds = allowed }

@@ -51,11 +51,11 @@ struct PushChange {
 
     private static func check(_ hours: Ringway_V1_QuietHours) throws(ProfileError) {
         if hours == .init() { return }
-        guard isTimeOfDay(hours.start) else { throw .invalid("push.quiet_hours.start must be HH:MM, 00:00 to 23:59") }
-        guard isTimeOfDay(hours.end) else { throw .invalid("push.quiet_hours.end must be HH:MM, 00:00 to 23:59") }
-        guard hours.start != hours.end else { throw .invalid("push.quiet_hours.end must not be the same as start") }
+        guard isTimeOfDay(hours.start) else { throw .invalid("push.quiet_hours.start", "must be HH:MM, 00:00 to 23:59") }
+        guard isTimeOfDay(hours.end) else { throw .invalid("push.quiet_hours.end", "must be HH:MM, 00:00 to 23:59") }
+        guard hours.start != hours.end else { throw .invalid("push.quiet_hours.end", "must not be the same as start") }
         guard isTimeZone(hours.timeZone) else {
-            throw .invalid("push.quiet_hours.time_zone must be an IANA name, such as Europe/Berlin")
+            throw .invalid("push.quiet_hours.time_zone", "must be an IANA name, such as Europe/Berlin")
         }
     }
 
@@ -108,10 +108,10 @@ extension Audience {
         case .group where group > 0:
             self = .group(group)
             return
-        case .group: throw .invalid("\(name).group_id must be the id of a group")
-        default: throw .invalid("\(name).kind must be EVERYONE, FRIENDS, GROUP or NOBODY")
+        case .group: throw .invalid("\(name).group_id", "must be the id of a group")
+        default: throw .invalid("\(name).kind", "must be EVERYONE, FRIENDS, GROUP or NOBODY")
         }
-        if group != 0 { throw .invalid("\(name).group_id is for GROUP only") }
+        if group != 0 { throw .invalid("\(name).group_id", "is for GROUP only") }
     }
 
     var message: Ringway_V1_Audience {

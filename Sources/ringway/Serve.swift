@@ -84,7 +84,7 @@ private struct Node {
         let profiles = ProfileHandler(
             postgres: database.client, relations: relations, mill: mill, searchLimits: settings.searchLimits, cache: cache)
         let userSettings = SettingsHandler(postgres: database.client, relations: relations, cache: cache)
-        let inbox = InboxHandler(reader: InboxReader(postgres: database.client))
+        let inbox = InboxHandler(postgres: database.client)
         let locator = GatewayHandler(url: gateway.url)
         let services: [any RegistrableRPCService] = [auth, profiles, userSettings, friendship, inbox, locator]
         let verify: @Sendable (String) async throws -> Caller = { try await auth.caller(showing: $0) }

@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test func chosen_password__names_its_field_and_needs_no_composition() throws {
-        #expect(throws: AuthError.invalid(field: "new_password", "new_password must have 8 to 256 characters")) {
+        #expect(throws: AuthError.invalid("new_password", "must have 8 to 256 characters")) {
             try Password(choosing: "short", field: "new_password", known: [])
         }
         for text in ["correct horse", "aaaaaaaaaaaaaaaaaaaaaaaa", "        ", String(repeating: "x", count: 256)] {
@@ -82,7 +82,7 @@ import Testing
         }
         let long = [257, 1 << 20].map { String(repeating: "x", count: $0) }
         for text in ["", "1234567", "👩👩👩👩👩👩👩"] + long {
-            #expect(throws: AuthError.invalid(field: "password", "password must have 8 to 256 characters")) { try Password(text) }
+            #expect(throws: AuthError.invalid("password", "must have 8 to 256 characters")) { try Password(text) }
         }
     }
 

@@ -57,9 +57,9 @@ import Testing
         #expect(try page(0).limit == 50)
         #expect(try page(1).limit == 1)
         #expect(try page(200).limit == 200)
-        #expect(throws: FriendshipError.invalid("limit must be 0 to 200")) { try page(201) }
+        #expect(throws: FriendshipError.invalid("limit", "must be 0 to 200")) { try page(201) }
         #expect(throws: FriendshipError.self) { try page(-1) }
-        #expect(throws: FriendshipError.invalid("before must not be negative")) { try page(1, -1) }
+        #expect(throws: FriendshipError.invalid("before", "must not be negative")) { try page(1, -1) }
     }
 
     @Test func page__says_where_the_next_one_begins() throws {

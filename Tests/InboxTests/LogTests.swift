@@ -19,7 +19,7 @@ extension InboxTests {
         @Test func read__pages_through_a_log_in_order() async throws {
             try await withInboxes(2) { world in
                 try await fill(world, 10)
-                let reader = InboxReader(postgres: world.postgres)
+                let reader = InboxStore(postgres: world.postgres)
                 let user = world.users[0]
                 #expect(try await reader.read(user, since: 0, limit: 4).map(\.seq) == [1, 2, 3, 4])
                 #expect(try await reader.read(user, since: 8, limit: 4).map(\.seq) == [9, 10])
@@ -36,7 +36,7 @@ extension InboxTests {
         @Test func heads__are_those_of_logs_that_exist() async throws {
             try await withInboxes(2) { world in
                 try await fill(world, 3)
-                let reader = InboxReader(postgres: world.postgres)
+                let reader = InboxStore(postgres: world.postgres)
                 #expect(try await reader.head(of: world.users[0]) == 3)
                 #expect(try await reader.head(of: world.users[1]) == 0)
                 #expect(try await reader.head(of: 404) == nil)
@@ -135,7 +135,7 @@ extension InboxTests {
         @Test func read_inbox__is_the_callers_own_log() async throws {
             try await withInboxes(2) { world in
                 try await fill(world, 3)
-                let handler = InboxHandler(reader: InboxReader(postgres: world.postgres))
+                let handler = InboxHandler(postgres: world.postgres)
                 try await withServer([handler]) { client in
                     let inbox = Ringway_V1_InboxService.Client(wrapping: client)
                     let page = try await inbox.readInbox(.with { $0.limit = 2 }, metadata: .bearer(world.users[0]))
@@ -152,7 +152,7 @@ extension InboxTests {
 
         @Test func read_inbox__refuses_what_makes_no_sense() async throws {
             try await withInboxes(1) { world in
-                let handler = InboxHandler(reader: InboxReader(postgres: world.postgres))
+                let handler = InboxHandler(postgres: world.postgres)
                 try await withServer([handler]) { client in
                     let inbox = Ringway_V1_InboxService.Client(wrapping: client)
                     func code(_ since: Int64, _ limit: Int32, as user: Int64) async -> RPCError.Code? {

@@ -70,7 +70,7 @@ extension InboxTests {
         @Test func reader_beside_a_writer__never_sees_a_gap() async throws {
             try await withInboxes(2) { world in
                 let (ada, grace) = (world.users[0], world.users[1])
-                let reader = InboxReader(postgres: world.postgres)
+                let reader = InboxStore(postgres: world.postgres)
                 try await world.withWriter { writer in
                     let writing = Task {
                         for number in 0..<200 {

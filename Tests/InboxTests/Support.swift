@@ -29,7 +29,7 @@ struct World: Sendable {
     }
 
     func head(of user: Int64) async throws -> Int64? {
-        try await InboxReader(postgres: postgres).head(of: user)
+        try await InboxStore(postgres: postgres).head(of: user)
     }
 
     /// Runs a test beside a writer, as one node has.

@@ -20,7 +20,7 @@ import Testing
             let text = String(repeating: "y", count: length)
             #expect(try ProfileChange(.with { $0.signature = text }).signature == text)
         }
-        #expect(throws: ProfileError.invalid("signature must have 0 to 256 characters")) {
+        #expect(throws: ProfileError.invalid("signature", "must have 0 to 256 characters")) {
             try ProfileChange(.with { $0.signature = String(repeating: "y", count: 257) })
         }
     }

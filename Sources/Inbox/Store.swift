@@ -1,9 +1,10 @@
-// Reading logs. Every read is whole: it returns what there is after a seq, in order, with nothing left out, or fails.
+// Logs in Postgres (deploy/migrations/0001_inbox.sql). This file: what is read. Every read is whole: it returns what there
+// is after a seq, in order, with nothing left out, or fails. Store+Append.swift: the one statement that writes messages.
 import Foundation
 import Postgres
 
-public struct InboxReader: Sendable {
-    private let postgres: PostgresClient
+public struct InboxStore: Sendable {
+    let postgres: PostgresClient
 
     public init(postgres: PostgresClient) {
         self.postgres = postgres

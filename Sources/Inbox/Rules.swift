@@ -1,6 +1,13 @@
-// What may be written to a log, and what is told of it. Pure.
+// What may be written to a log and asked of it, and the errors of this module. No I/O.
 import Contract
 import GRPCCore
+
+enum InboxError: Error, Equatable {
+    /// A field, as the .proto file names it, breaks its rule, whose text follows the name. Neither holds the value.
+    case invalid(_ field: String, _ rule: String)
+    case noLog
+    case aheadOfHead(Int64)
+}
 
 public enum InboxRules {
     public static let textBytesMax = 16 * 1024

@@ -45,12 +45,10 @@ public struct Appended: Sendable {
     public let recipientSeq: Int64?
 }
 
-enum InboxStatement {
+extension InboxStore {
     /// The results are in the order of the messages; nil where a log is missing. No two messages may have the same
     /// (device, client id).
-    static func append(
-        _ messages: [OutgoingMessage], on postgres: PostgresClient
-    ) async throws(PostgresError) -> [Appended?] {
+    func append(_ messages: [OutgoingMessage]) async throws(PostgresError) -> [Appended?] {
         let rows = try await postgres.query(
             """
             WITH input AS (
@@ -66,7 +64,7 @@ enum InboxStatement {
                     LIMIT 1
                 ) e
             ), locked AS MATERIALIZED (
-                SELECT h.user_id, h.seq FROM unnest(\(owners(of: messages))) AS owner
+                SELECT h.user_id, h.seq FROM unnest(\(Self.owners(of: messages))) AS owner
                 CROSS JOIN LATERAL (SELECT user_id, seq FROM inbox.heads WHERE user_id = owner FOR NO KEY UPDATE) h
             ), fresh AS (
                 SELECT i.* FROM input i
