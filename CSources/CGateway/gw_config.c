@@ -25,7 +25,7 @@ void gw_config_init(struct gw_config *config) {
         .idle_code = 1001,   // going away, RFC 6455 section 7.4.1
         .write_stall_ms = 20000,
         .close_ms = 5000,
-        .batch_events_max = 512,
+        .batch_events_max = 1024,
         .path = "/ws",
         .tls_handshakes_max = 1024,
         .deflate = 1,
