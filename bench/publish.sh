@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Copies a run's plots into docs/performance/ and prints its tables, which are Markdown, for docs/performance.md.
+# Publishes a run: its tables and plots become docs/performance/run.md. What is read from them is for docs/performance.md.
 #
 #   publish.sh [RESULTS.jsonl]     the latest run unless told
 set -euo pipefail
@@ -14,5 +14,13 @@ mkdir -p docs/performance
 rm -f docs/performance/cpu-*.svg
 python3 bench/plots.py "$results" docs/performance/run >/dev/null
 for plot in docs/performance/run-*.svg; do mv "$plot" "${plot/run-/}"; done
-python3 bench/report.py "$results"
-for plot in docs/performance/cpu-*.svg; do echo "![$(basename "$plot" .svg)](performance/$(basename "$plot"))"; done
+{
+    echo "# The published run"
+    echo
+    echo "Written by \`bench/publish.sh\`. [performance.md](../performance.md) says how it was measured and what it shows."
+    echo
+    python3 bench/report.py "$results"
+    echo
+    for plot in docs/performance/cpu-*.svg; do echo "![$(basename "$plot" .svg)]($(basename "$plot"))"; done
+} >docs/performance/run.md
+echo "publish: docs/performance/run.md is that of $results"
