@@ -21,8 +21,14 @@ IO = os.environ.get("RINGWAY_TEST_IO") or "auto"
 PORTS = ("ws", "http", "grpc", "ops")
 
 
+_given_ports = set()
+
+
 def free_ports(count):
-    """Ports that nobody listens on now. They lie below the ephemeral range, where no client socket can take them."""
+    """
+    Ports that nobody listens on now and that nobody was given before, whose server may yet begin to listen. They lie below
+    the ephemeral range, where no client socket can take them.
+    """
     ports = []
     while len(ports) < count:
         port = 10000 + secrets.randbelow(20000)
@@ -31,7 +37,8 @@ def free_ports(count):
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in ports:
+        if port not in _given_ports:
+            _given_ports.add(port)
             ports.append(port)
     return ports
 
