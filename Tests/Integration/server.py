@@ -19,8 +19,6 @@ BINARY = Path(os.environ.get("RINGWAY_BINARY") or ROOT / ".build/release/ringway
 # What carries the sockets of every server that a test does not start otherwise.
 IO = os.environ.get("RINGWAY_TEST_IO") or "auto"
 PORTS = ("ws", "http", "grpc", "ops")
-
-
 _given_ports = set()
 
 
