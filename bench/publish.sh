@@ -19,7 +19,7 @@ for plot in docs/performance/run-*.svg; do mv "$plot" "${plot/run-/}"; done
     echo
     echo "Written by \`bench/publish.sh\`. [performance.md](../performance.md) says how it was measured and what it shows."
     echo
-    python3 bench/report.py "$results"
+    python3 bench/report.py "$results" | sed '$d'   # the file's name
     echo
     for plot in docs/performance/cpu-*.svg; do echo "![$(basename "$plot" .svg)]($(basename "$plot"))"; done
 } >docs/performance/run.md
