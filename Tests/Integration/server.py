@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -250,3 +251,19 @@ def run_serve(arguments, environment, launcher=(), timeout=20):
         _, said = process.communicate()
         raise AssertionError(f"serve went on running; stderr:\n{said}") from None
     return process.returncode, said.strip()
+
+
+@contextmanager
+def nodes_of(postgres_url, *settings):
+    """As many servers on one fresh database as there are settings, each started with its own."""
+    database = Database(postgres_url)
+    servers = [Server(database.url) for _ in settings]
+    try:
+        for server, own in zip(servers, settings):
+            server.start(**own)
+        yield servers
+    finally:
+        for server in servers:
+            if server.is_running():
+                server.stop()
+        database.drop()

@@ -4,24 +4,16 @@ import time
 import urllib.request
 
 import pytest
-from server import Database, Server, run_serve
+from server import nodes_of, run_serve
 from wire import Account, Api
 
 
 @pytest.fixture
 def nodes(postgres_url):
     """Two nodes with a cache and one without, on one database."""
-    database = Database(postgres_url)
-    servers = [Server(database.url) for _ in range(3)]
-    try:
-        for server, cache in zip(servers, ("memory", "memory", "off")):
-            server.start(RINGWAY_CACHE=cache)
+    memory, off = {"RINGWAY_CACHE": "memory"}, {"RINGWAY_CACHE": "off"}
+    with nodes_of(postgres_url, memory, memory, off) as servers:
         yield servers
-    finally:
-        for server in servers:
-            if server.is_running():
-                server.stop()
-        database.drop()
 
 
 def figures(server):

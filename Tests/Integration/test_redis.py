@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from server import Database, PrivateRedis, Server, run_serve
+from server import Database, PrivateRedis, Server, nodes_of, run_serve
 from wire import Account, Api
 
 
@@ -22,20 +22,11 @@ def redis():
 @pytest.fixture
 def nodes(postgres_url, redis):
     """Two nodes that keep facts in Redis only, and one that keeps none, on one database."""
-    database = Database(postgres_url)
-    servers = [Server(database.url) for _ in range(3)]
-    try:
-        for server in servers[:2]:
-            server.start(RINGWAY_REDIS_URL=redis.url, RINGWAY_CACHE_BYTES_MAX="0")
-        servers[2].start(RINGWAY_CACHE="off")
+    shared = {"RINGWAY_REDIS_URL": redis.url, "RINGWAY_CACHE_BYTES_MAX": "0"}
+    with nodes_of(postgres_url, shared, shared, {"RINGWAY_CACHE": "off"}) as servers:
         for server in servers[:2]:
             eventually(lambda: "redis" not in readiness(server)[1])
         yield servers
-    finally:
-        for server in servers:
-            if server.is_running():
-                server.stop()
-        database.drop()
 
 
 def eventually(condition):
