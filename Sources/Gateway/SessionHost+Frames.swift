@@ -37,11 +37,11 @@ extension SessionHost {
         let token = hello.token.isEmpty ? sessions[connection]?.headerToken ?? "" : hello.token
         sessions[connection]?.headerToken = nil
         guard hello.sinceSeq >= 0 else {
-            refuseHello(connection, .invalidArgument, "since_seq must not be negative")
+            refuseHello(connection, .init(.invalidArgument, "since_seq must not be negative", field: "since_seq"))
             return
         }
         if let violation = Self.clientRule.violation(by: hello.client) {
-            refuseHello(connection, .invalidArgument, "client \(violation)")
+            refuseHello(connection, .init(.invalidArgument, "client \(violation)", field: "client"))
             return
         }
         sessions[connection]?.phase = .authenticating
@@ -67,7 +67,8 @@ extension SessionHost {
         }
         guard sessions[connection]?.phase == .authenticating else { return }
         guard hello.sinceSeq <= head else {
-            refuseHello(connection, .outOfRange, "since_seq is ahead of the log's head, \(head)")
+            let message = "since_seq is ahead of the log's head, \(head)"
+            refuseHello(connection, .init(.outOfRange, message, field: "since_seq"))
             return
         }
         let settings = environment.settings
@@ -97,9 +98,9 @@ extension SessionHost {
     }
 
     /// A hello that no retry mends.
-    private func refuseHello(_ connection: ConnectionID, _ code: RPCError.Code, _ message: String) {
-        refuse(connection, .init(code: code, message: message))
-        close(connection, .protocolError, message)
+    private func refuseHello(_ connection: ConnectionID, _ error: RPCError) {
+        refuse(connection, error)
+        close(connection, .protocolError, error.message)
     }
 
     private func rejectHello(_ connection: ConnectionID, _ error: RPCError) {
@@ -118,7 +119,7 @@ extension SessionHost {
         do {
             try InboxRules.check(send, from: session.user)
         } catch {
-            refuse(connection, .init(code: .invalidArgument, message: error.message), clientID: send.clientID)
+            refuse(connection, .init(.invalidArgument, error.message, field: error.field), clientID: send.clientID)
             return
         }
         let pending = PendingSend(clientID: send.clientID, text: send.body.text)
@@ -205,11 +206,11 @@ extension SessionHost {
     private func acknowledge(_ connection: ConnectionID, _ ack: Ringway_V1_Ack) {
         guard let session = sessions[connection] else { return }
         guard ack.seq >= 0 else {
-            refuse(connection, .init(code: .invalidArgument, message: "seq must not be negative"))
+            refuse(connection, .init(.invalidArgument, "seq must not be negative", field: "seq"))
             return
         }
         guard ack.seq <= session.known else {
-            refuse(connection, .init(code: .outOfRange, message: "seq is ahead of the log's head"))
+            refuse(connection, .init(.outOfRange, "seq is ahead of the log's head", field: "seq"))
             return
         }
         environment.cursors.acknowledge(user: session.user, device: session.device, seq: ack.seq)
@@ -224,11 +225,11 @@ extension SessionHost {
     private func answer(_ connection: ConnectionID, _ call: Ringway_V1_Call) {
         guard let session = sessions[connection] else { return }
         guard Self.callIDBytes.contains(call.id.utf8.count) else {
-            refuse(connection, .init(code: .invalidArgument, message: "a call's id has 1 to 64 bytes"))
+            refuse(connection, .init(.invalidArgument, "a call's id has 1 to 64 bytes", field: "id"))
             return
         }
         guard !session.calling.contains(call.id) else {
-            refuse(connection, .init(code: .invalidArgument, message: "a call with this id is not answered yet"))
+            refuse(connection, .init(.invalidArgument, "a call with this id is not answered yet", field: "id"))
             return
         }
         guard session.calling.count < Session.callsMax else {

@@ -85,11 +85,19 @@ extension Message {
         }
         var options = JSONDecodingOptions()
         options.ignoreUnknownFields = true
+        let json: [UInt8]
+        let message: Self
         do {
-            return try Self(jsonUTF8Bytes: body.jsonUTF8Bytes() as [UInt8], options: options).serializedBytes()
+            json = try body.jsonUTF8Bytes()
+            message = try Self(jsonUTF8Bytes: json, options: options)
         } catch {
             throw RPCError(code: .invalidArgument, message: "the body is not this method's request as JSON")
         }
+        // A Struct has each name once, but a field may have two.
+        guard JSONNames.areUnique(in: json) else {
+            throw RPCError(code: .invalidArgument, message: "the body has a field twice in one object")
+        }
+        return try message.serializedBytes()
     }
 
     fileprivate static func json(of bytes: [UInt8]) throws -> Google_Protobuf_Struct {

@@ -20,6 +20,14 @@ struct APIError: Error {
         Self(code: "INVALID_ARGUMENT", status: status, message: message)
     }
 
+    static func twiceInQuery(_ name: Substring) -> Self {
+        // The client's own text: only what could be a name of ours comes back.
+        let isName = name.utf8.count <= 32 && name.allSatisfy { $0.isASCII && ($0.isLetter || $0 == "_") }
+        var error = Self.invalidArgument("the query has \(isName ? String(name) : "a parameter") twice")
+        error.field = isName ? String(name) : nil
+        return error
+    }
+
     static func bodyTooLarge(bytesMax: Int) -> Self {
         Self(code: "RESOURCE_EXHAUSTED", status: .contentTooLarge, message: "the body is over \(bytesMax) bytes")
     }

@@ -80,10 +80,8 @@ struct APIResponder: HTTPResponder {
             let names = route.intake.contentTypes.joined(separator: ", ")
             throw APIError.invalidArgument("the body must be \(names)", status: .unsupportedMediaType)
         }
-        let query = Dictionary(
-            request.uri.queryParameters.lazy.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+        let said = Parameters(path: parameters, query: try Parameters.each(request.uri.queryParameters), headers: request.headers)
         let (callMetadata, callOptions) = (metadata, options)
-        let said = Parameters(path: parameters, query: query, headers: request.headers)
         return try await withDeadline(requestTimeout, on: channel.eventLoop) {
             try await route.answer(said, body, callMetadata, callOptions)
         }

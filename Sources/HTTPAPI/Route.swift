@@ -1,4 +1,5 @@
 // One route: which requests it takes, and how it turns one into a call and the answer into JSON.
+import Foundation
 import GRPCCore
 import HTTPTypes
 import Hummingbird
@@ -92,7 +93,7 @@ extension Message {
         } catch {
             throw .invalidArgument("the body is not this request as JSON")
         }
-        guard JSONNames.areUnique(in: json) else { throw .invalidArgument("the body has a name twice in one object") }
+        guard JSONNames.areUnique(in: json) else { throw .invalidArgument("the body has a field twice in one object") }
     }
 }
 
@@ -142,6 +143,16 @@ struct Parameters: Sendable {
     let headers: HTTPFields
     /// Told each name that is looked up in the query, for the API's description; nil while serving.
     var onLookup: (@Sendable (_ name: String) -> Void)?
+
+    /// The parameters of a query by their names. Which of two with one name counts, readers differ about.
+    static func each(_ query: some Sequence<(key: Substring, value: Substring)>) throws(APIError) -> [Substring: Substring] {
+        var values: [Substring: Substring] = [:]
+        for (spelled, value) in query {
+            let name = spelled.removingPercentEncoding.map { $0[...] } ?? spelled
+            guard values.updateValue(value, forKey: name) == nil else { throw .twiceInQuery(name) }
+        }
+        return values
+    }
 
     /// A text out of the query, empty when it is absent.
     func text(_ name: String) -> String {

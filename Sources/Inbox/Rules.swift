@@ -33,6 +33,15 @@ public enum InboxRules {
             case .nul: "body.text must not contain NUL"
             }
         }
+
+        /// As the .proto file names it.
+        public var field: String {
+            switch self {
+            case .clientID: "client_id"
+            case .recipient, .toOneself: "to"
+            case .emptyText, .longText, .nul: "body.text"
+            }
+        }
     }
 
     /// Checked before anything else is done with a send.

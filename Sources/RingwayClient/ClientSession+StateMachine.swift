@@ -184,7 +184,8 @@ extension ClientSession {
     private mutating func refused(_ error: Ringway_V1_Error, now: Instant) -> [Action] {
         guard pending[error.clientID] != nil else { return [] }
         guard error.retryAfterMs > 0 else {
-            return settle(error.clientID, .failure(RingwayError(code: error.code, message: error.message)))
+            let field = error.field.isEmpty ? nil : error.field
+            return settle(error.clientID, .failure(RingwayError(code: error.code, message: error.message, field: field)))
         }
         let due = now + .milliseconds(Int64(min(error.retryAfterMs, 3_600_000)))
         pending[error.clientID]?.due = due

@@ -72,6 +72,7 @@ struct HTTPCaller: Sendable {
             struct Error: Decodable {
                 let code: String
                 let message: String
+                let field: String?
             }
             let error: Error
         }
@@ -81,6 +82,7 @@ struct HTTPCaller: Sendable {
             let code = response.status.code >= 500 ? RingwayError.unavailable : "UNKNOWN"
             return RingwayError(code: code, message: "HTTP \(response.status.code)", retryAfter: retryAfter)
         }
-        return RingwayError(code: envelope.error.code, message: envelope.error.message, retryAfter: retryAfter)
+        let error = envelope.error
+        return RingwayError(code: error.code, message: error.message, field: error.field, retryAfter: retryAfter)
     }
 }

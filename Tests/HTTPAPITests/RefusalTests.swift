@@ -11,6 +11,7 @@ private struct Refusal: Decodable {
     struct Error: Decodable {
         let code: String
         let message: String
+        let field: String?
         let requestId: String
     }
     let error: Error
@@ -96,6 +97,30 @@ extension TestResponse {
         try await withAPI(Recorder()) { client in
             let answer = try await client.execute(uri: "/v1/inbox?\(query)", method: .get)
             #expect(answer.status == .badRequest)
+        }
+    }
+
+    @Test(arguments: [
+        "since=1&since=2", "since=1&limit=5&since=1", "since=1&s%69nce=2", "since&since=1", "since=&since=1",
+    ])
+    func parameterTwice_isNamed(query: String) async throws {
+        let recorder = Recorder()
+        try await withAPI(recorder) { client in
+            let answer = try await client.execute(uri: "/v1/inbox?\(query)", method: .get)
+            #expect(answer.status == .badRequest)
+            let refusal = try answer.refusal()
+            #expect((refusal.code, refusal.message, refusal.field) == ("INVALID_ARGUMENT", "the query has since twice", "since"))
+        }
+        #expect(recorder.calls.isEmpty)
+    }
+
+    @Test(arguments: ["a%0Ab", "%E2%80%AE", String(repeating: "a", count: 33), "1"])
+    func parameterTwice_isNamedOnlyIfItCouldBeAName(name: String) async throws {
+        try await withAPI(Recorder()) { client in
+            let answer = try await client.execute(uri: "/v1/inbox?\(name)=1&\(name)=2", method: .get)
+            #expect(answer.status == .badRequest)
+            let refusal = try answer.refusal()
+            #expect((refusal.message, refusal.field) == ("the query has a parameter twice", nil))
         }
     }
 

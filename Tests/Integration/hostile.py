@@ -81,7 +81,7 @@ def socket_json(server, token, method, body):
         return error.get("code", "OK"), error.get("message", "")
 
 
-def _frame(kind):
+def frame_class(kind):
     """ClientFrame or ServerFrame, as the contract has it."""
     file = METHODS["GatewayService/LocateGateway"].containing_service.file
     return message_factory.GetMessageClass(file.message_types_by_name[kind])
@@ -92,7 +92,7 @@ class ProtoSocket:
 
     def __init__(self, server, token):
         self._socket = Socket(server.ws, subprotocol="ringway.v1.proto")
-        hello = _frame("ClientFrame")()
+        hello = frame_class("ClientFrame")()
         hello.hello.token = token
         assert self.exchange(hello.SerializeToString()).HasField("welcome")
 
@@ -111,7 +111,7 @@ class ProtoSocket:
         """The next frame that is no event."""
         while True:
             try:
-                answer = _frame("ServerFrame").FromString(self._socket.ws.recv(timeout=10))
+                answer = frame_class("ServerFrame").FromString(self._socket.ws.recv(timeout=10))
             except ConnectionClosed as closed:
                 raise Closed(closed.rcvd.code if closed.rcvd else 1006) from None
             if not answer.HasField("event"):
@@ -120,7 +120,7 @@ class ProtoSocket:
 
 def socket_proto(server, token, method, body):
     """A call on the binary subprotocol with the bytes of a request."""
-    frame = _frame("ClientFrame")()
+    frame = frame_class("ClientFrame")()
     frame.call.id, frame.call.method, frame.call.proto = "c", PACKAGE + method, body
     with ProtoSocket(server, token) as socket:
         reply = socket.exchange(frame.SerializeToString()).reply

@@ -20,6 +20,7 @@ def nested(depth):
 BODIES = {
     "a key twice": '{"to":"1","to":"2"}',
     "a key twice, one of them escaped": '{"to":"1","t\\u006f":"2"}',
+    "a field by both of its names": '{"friend_id":"1","friendId":"2","to":"1"}',
     "a key twice inside of what is ignored": '{"to":"1","later":{"a":1,"a":2}}',
     "NaN": '{"to":NaN}',
     "NaN as a string": '{"to":"NaN"}',

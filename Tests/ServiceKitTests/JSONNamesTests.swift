@@ -8,6 +8,8 @@ import Testing
         "", "1", "[]", "{}", #"{"a":1}"#, #"{"a":{"a":{"a":1}}}"#, #"[{"a":1},{"a":2}]"#, #"{"a":"b","b":"a"}"#,
         #"{"a":"a","b":["a","a"]}"#, #"{"a":"\"a\":1,\"a\":2"}"#, #"{"\\":1,"\"":2}"#, #"{"a":[{"b":1},{"b":2}],"b":3}"#,
         #"{ "a" : 1 , "A" : 2 , "a " : 3 }"#, #"{"é":1,"e\u0301":2}"#, #"{"a":"{","b":"["}"#,
+        #"{"userId":"user_id","user":{"user_id":1}}"#, #"{"user_ids":1,"userId":2}"#,
+        #"{"custom":{"a_b":"1","aB":"2"},"a_b":3}"#, #"{"\u0063ustom":{"a_b":"1","aB":"2"}}"#,
     ])
     func each_once__is_unique(text: String) {
         #expect(JSONNames.areUnique(in: Array(text.utf8)))
@@ -17,6 +19,8 @@ import Testing
         #"{"a":1,"a":2}"#, #"{"a":1,"b":2,"a":1}"#, #"{ "a" : 1 , "a" : 2 }"#, #"{"a":1,"\u0061":2}"#,
         #"{"\"":1,"\u0022":2}"#, #"{"":1,"":2}"#, #"{"x":{"a":1,"a":2}}"#, #"[[{"a":[],"a":{}}]]"#,
         #"{"a":{"b":1},"c":[1,{"d":2}],"a":3}"#, #"{"é":1,"\u00e9":2}"#,
+        #"{"user_id":1,"userId":2}"#, #"{"userId":1,"a":0,"user_id":2}"#, #"{"user\u005fid":1,"userId":2}"#,
+        #"{"custom":{"a_b":"1","a_b":"2"}}"#, #"{"custom":{"a":"1"},"a_b":1,"aB":2}"#, #"{"custom":[{"a_b":1,"aB":2}]}"#,
     ])
     func twice__is_found(text: String) {
         #expect(!JSONNames.areUnique(in: Array(text.utf8)))

@@ -572,6 +572,10 @@ public nonisolated struct Ringway_V1_Error: Sendable {
   /// When to try again; 0: never as it is.
   public var retryAfterMs: Int32 = 0
 
+  /// The field of the frame, or of the call's request, that is at fault, as the .proto files name it; message says why.
+  /// Empty: no one field is.
+  public var field: String = String()
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1445,7 +1449,7 @@ nonisolated extension Ringway_V1_Reconnect: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Ringway_V1_Error: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Error"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}message\0\u{3}client_id\0\u{3}retry_after_ms\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}message\0\u{3}client_id\0\u{3}retry_after_ms\0\u{1}field\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1457,6 +1461,7 @@ nonisolated extension Ringway_V1_Error: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 2: try { try decoder.decodeSingularStringField(value: &self.message) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.clientID) }()
       case 4: try { try decoder.decodeSingularInt32Field(value: &self.retryAfterMs) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.field) }()
       default: break
       }
     }
@@ -1475,6 +1480,9 @@ nonisolated extension Ringway_V1_Error: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.retryAfterMs != 0 {
       try visitor.visitSingularInt32Field(value: self.retryAfterMs, fieldNumber: 4)
     }
+    if !self.field.isEmpty {
+      try visitor.visitSingularStringField(value: self.field, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1483,6 +1491,7 @@ nonisolated extension Ringway_V1_Error: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.message != rhs.message {return false}
     if lhs.clientID != rhs.clientID {return false}
     if lhs.retryAfterMs != rhs.retryAfterMs {return false}
+    if lhs.field != rhs.field {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

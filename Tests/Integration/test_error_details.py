@@ -1,0 +1,110 @@
+"""Which field of a request is at fault: told at each door in the same words, and nothing where no one field is."""
+
+
+import grpc
+import pytest
+from doors import METHODS, PACKAGE
+from google.protobuf import json_format, message_factory
+from hostile import ProtoSocket, frame_class, witness
+from wire import PASSWORD, Socket
+
+# A method, its route, a request, and the field that the refusal names.
+FAULTS = [
+    ("ProfileService/UpdateMyProfile", "PATCH /v1/profiles/me", {"nickname": "a\0b"}, "nickname"),
+    ("ProfileService/UpdateMyProfile", "PATCH /v1/profiles/me", {"birthday": "2026-02-30"}, "birthday"),
+    ("FriendshipService/CreateFriendGroup", "POST /v1/friend-groups", {"name": ""}, "name"),
+    ("FriendshipService/RequestFriend", "POST /v1/friend-requests", {"to": "7", "message": "a\0b"}, "message"),
+    ("AuthService/ChangePassword", "POST /v1/auth/password", {"password": PASSWORD, "newPassword": "x"}, "new_password"),
+    ("AuthService/ChangeEmail", "POST /v1/account/email", {"password": "wrong", "email": "a@example.org"}, "password"),
+    ("AuthService/ChangeEmail", "POST /v1/account/email", {"password": PASSWORD, "email": "nobody"}, "email"),
+    ("FriendshipService/RemoveFriend", "DELETE /v1/friends/7", {"userId": "7"}, None),
+]
+
+
+def over_http(server, account, method, route, body):
+    verb, path = route.split(" ")
+    _, answer = account.api.call(verb, path, None if verb == "DELETE" else body, account.token)
+    error = answer["error"]
+    return error["code"], error["message"], error.get("field")
+
+
+def over_grpc(server, account, method, route, body):
+    request = message_factory.GetMessageClass(METHODS[method].input_type)()
+    json_format.ParseDict(body, request)
+    with grpc.insecure_channel(f"127.0.0.1:{server.ports['grpc']}") as channel:
+        call = channel.unary_unary(f"/{PACKAGE}{method}", response_deserializer=bytes)
+        with pytest.raises(grpc.RpcError) as refused:
+            call(request.SerializeToString(), timeout=10, metadata=[("authorization", f"Bearer {account.token}")])
+    error = refused.value
+    return error.code().name, error.details(), dict(error.trailing_metadata()).get("field")
+
+
+def over_a_socket(server, account, method, route, body):
+    with Socket(server.ws, account.token, 0) as socket:
+        socket.send({"call": {"id": "c", "method": PACKAGE + method, "json": body}})
+        error = socket.expect("reply")["error"]
+    return error["code"], error["message"], error.get("field")
+
+
+def over_a_socket_in_protobuf(server, account, method, route, body):
+    request = message_factory.GetMessageClass(METHODS[method].input_type)()
+    json_format.ParseDict(body, request)
+    frame = frame_class("ClientFrame")()
+    frame.call.id, frame.call.method, frame.call.proto = "c", PACKAGE + method, request.SerializeToString()
+    with ProtoSocket(server, account.token) as socket:
+        error = socket.exchange(frame.SerializeToString()).reply.error
+    return error.code, error.message, error.field or None
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0]}-{fault[3]}")
+def test_every_door_names_the_field_at_fault_and_says_why(server, alice, fault):
+    method, route, body, field = fault
+    with witness(server):
+        told = {door.__name__: door(server, alice, method, route, body) for door in (
+            over_http, over_grpc, over_a_socket, over_a_socket_in_protobuf)}
+    assert len(set(told.values())) == 1, told
+    code, message, named = told["over_http"]
+    assert named == field and message
+    assert code in ("INVALID_ARGUMENT", "PERMISSION_DENIED", "NOT_FOUND")
+
+
+@pytest.mark.parametrize("frame,field", [
+    ({"send": {"clientId": "", "to": "1", "body": {"text": "x"}}}, "client_id"),
+    ({"send": {"clientId": "m", "to": "-1", "body": {"text": "x"}}}, "to"),
+    ({"send": {"clientId": "m", "to": "1", "body": {"text": ""}}}, "body.text"),
+    ({"ack": {"seq": "-1"}}, "seq"),
+    ({"ack": {"seq": "1000000"}}, "seq"),
+    ({"call": {"id": "", "method": "x"}}, "id"),
+    ({"send": {"clientId": "m", "to": "1", "body": {"text": "x"}}}, None),
+])
+def test_an_error_frame_names_the_field_at_fault(alice, connect, frame, field):
+    socket = connect(alice)
+    socket.send(frame)
+    assert socket.expect("error").get("field") == field
+    assert socket.is_alive()
+
+
+@pytest.mark.parametrize("hello,field", [({"sinceSeq": "-1"}, "since_seq"), ({"sinceSeq": "9000"}, "since_seq"),
+                                         ({"client": "a\nb"}, "client")])
+def test_a_refused_hello_names_the_field_at_fault(server, alice, hello, field):
+    with Socket(server.ws) as socket:
+        socket.send({"hello": {"token": alice.token, **hello}})
+        assert socket.expect("error")["field"] == field
+        assert socket.expect_close() == 4500
+
+
+def test_a_field_by_both_of_its_names_is_twice_there_also_in_a_struct(server, alice):
+    """The binary subprotocol carries a call's JSON as a Struct, in which nothing stands twice but both names of a field."""
+    frame = frame_class("ClientFrame")()
+    frame.call.id, frame.call.method = "c", PACKAGE + "ProfileService/GetProfile"
+    frame.call.json.update({"userId": alice.user, "user_id": "1"})
+    with ProtoSocket(server, alice.token) as socket:
+        error = socket.exchange(frame.SerializeToString()).reply.error
+        assert (error.code, error.message) == ("INVALID_ARGUMENT", "the body has a field twice in one object")
+        # In a map the names are data.
+        frame.call.method = PACKAGE + "ProfileService/UpdateMyProfile"
+        frame.call.json.Clear()
+        frame.call.json.update({"custom": {"a_b": "1", "a__b": "2"}})
+        profile = json_format.MessageToDict(socket.exchange(frame.SerializeToString()).reply.json)
+        assert profile["custom"] == {"a_b": "1", "a__b": "2"}
+    assert alice.ok("GET", "/v1/profiles/me")["custom"] == {"a_b": "1", "a__b": "2"}
