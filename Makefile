@@ -82,6 +82,7 @@ openapi-check: build
 
 bench:
 	@scripts/setup.sh --tests
+	@scripts/setup.sh --bench
 	@bench/run.sh
 
 bench-gate: build
@@ -94,4 +95,4 @@ bench-accept: build
 	@bench/gate.py --accept
 
 clean:
-	@rm -rf .build .build-c .build-bench .build-venv .build-autobahn
+	@rm -rf .build .build-c .build-bench .build-venv .build-venv-bench .build-autobahn

@@ -1,5 +1,6 @@
 # Draws the ratios of one results file as SVG: plots.py FILE PREFIX writes PREFIX-cpu-SIZE.svg, one a size. Bars are medians,
-# the thin lines reach from the least to the largest round. It needs nothing but Python.
+# the thin lines reach from the least to the largest round. A bar that would be higher than RATIO_MAX is cut off there and
+# bears its number. It needs nothing but Python.
 import json
 import statistics
 import sys
@@ -8,7 +9,8 @@ from report import NAMES, ratios, size_name
 
 COLOURS = {"raw_echo": "#9aa5b1", "raw_epoll": "#c9d1d9", "echo_core": "#1f77b4", "echo_core_epoll": "#7fb3d9",
            "ringway": "#d95f02", "lws_echo": "#8c6bb1", "beast_echo": "#c994c7", "picows": "#e7c7e0"}
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 960, 420, 60, 84, 56
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 1200, 420, 60, 84, 56
+RATIO_MAX = 3.0
 
 
 def text(x, y, words, anchor="middle", size=13):
@@ -19,7 +21,7 @@ def text(x, y, words, anchor="middle", size=13):
 def draw(size, found):
     """found: {(connections, depth): {server: ratios}}."""
     servers = [name for name in COLOURS if any(name in cell for cell in found.values())]
-    top = max(1.5, *(statistics.median(rounds) for cell in found.values() for rounds in cell.values())) * 1.1
+    top = min(RATIO_MAX, max(1.5, *(statistics.median(rounds) for cell in found.values() for rounds in cell.values())) * 1.1)
     plot_height = HEIGHT - TOP - BOTTOM
 
     def y(ratio):
@@ -51,6 +53,8 @@ def draw(size, found):
                            f'height="{y(0) - y(median):.1f}" fill="{COLOURS[name]}"/>')
                 out.append(f'<line x1="{x + bar * 0.45:.1f}" x2="{x + bar * 0.45:.1f}" y1="{y(min(cell[name])):.1f}" '
                            f'y2="{y(max(cell[name])):.1f}" stroke="#222"/>')
+                if median > top:
+                    out.append(text(x + bar * 0.45, y(top) - 5, f"{median:.0f}", size=10))
     return "\n".join([*out, "</svg>"]) + "\n"
 
 

@@ -12,6 +12,7 @@ NAMES = {"raw_echo": "raw io_uring TCP", "raw_epoll": "raw epoll TCP", "echo_cor
          "echo_core_epoll": "the C core on epoll", "echo_core_tls": "the C core with TLS", "ringway": "ringway echo",
          "lws_echo": "libwebsockets", "beast_echo": "Boost.Beast", "picows": "picows"}
 RAW = ("raw_echo", "raw_epoll")
+PEERS = ("lws_echo", "beast_echo", "picows")
 verdicts = targets.Verdicts()
 
 
@@ -78,7 +79,21 @@ def echo(lines):
           ["size", "connections", "in flight", "server", "CPU us", "ratio", "target", "messages/s", "p50 us", "p99 us",
            "p99.9 us", "system calls"], rows)
     errors(lines)
+    peers(lines)
     epoll(lines)
+
+
+def peers(lines):
+    """The other WebSocket servers, each as a multiple of `ringway echo` in the same round."""
+    cells = {}
+    for cell, server, found, _ in ratios(lines, floors=("ringway",)):
+        if server in PEERS:
+            cells.setdefault(cell, {})[server] = spread(found, "{:.1f}")
+    if cells:
+        table("Server CPU a message of other WebSocket servers, as a multiple of `ringway echo`'s in the same round "
+              "(minimum / median / maximum)", ["size", "connections", "in flight", *(NAMES[peer] for peer in PEERS)],
+              [[size_name(cell[0]), f"{cell[1]:,}", str(cell[2]), *(found.get(peer, "-") for peer in PEERS)]
+               for cell, found in cells.items()])
 
 
 def epoll(lines):

@@ -3,13 +3,14 @@
 #
 #   run.sh [--smoke | --full] [--million] [core] [connections] [messages] [services]
 #
-# core         the core and `ringway echo` beside raw io_uring and epoll TCP echoes, the servers taking turns: core.py
+# core         the core and `ringway echo` beside raw io_uring and epoll TCP echoes and other WebSocket servers, all of them
+#              taking turns: core.py
 # connections  10,000 WebSockets open at once
 # messages     5,000 logged-in sessions, and durable messages between friends, over a Postgres of its own
 # services     the HTTP API over a Postgres of its own: reads, writes, and everything beside a crowd of log-ins
 #
 # --million adds to services the same as a user with 5,000 friends and 10,000 requests, among 1,000,000 seeded users.
-# --full measures the whole grid of sizes, connections and depths in more and longer rounds, and other servers.
+# --full measures the whole grid of sizes, connections and depths in more and longer rounds.
 # --smoke runs everything short, for continuous integration. Either way the exit status tells of refused connections
 # and of wrong or lost messages, never of time. BENCH_BINARY names a binary to measure instead of this tree's.
 set -euo pipefail
@@ -31,7 +32,7 @@ for argument in "$@"; do
         --million) million=true ;;
         core | connections | messages | services) scenarios+=("$argument") ;;
         *)
-            sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
+            sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
             exit 2
             ;;
     esac
@@ -61,6 +62,7 @@ die() {
 }
 
 make -s -C bench
+$smoke || make -s -C bench peers
 ringway=${BENCH_BINARY:-}
 if [[ -z $ringway ]]; then
     make -s build

@@ -4,8 +4,8 @@
 #   setup.sh           what the build and `make run` need
 #   setup.sh --tests   also what tests and lint need: shellcheck, valgrind, libFuzzer's C++ library, Redis, and a
 #                      Python environment in .build-venv
-#   setup.sh --bench   also the servers that `bench/run.sh --full` compares with: libwebsockets, Boost.Beast and,
-#                      in .build-venv-bench, picows
+#   setup.sh --bench   also the servers that `make bench` compares with: libwebsockets, Boost.Beast and, in
+#                      .build-venv-bench, picows
 #
 # Swift itself is not installed: which toolchain to use is the user's choice.
 set -euo pipefail
@@ -69,6 +69,7 @@ fi
 if [[ ${1:-} == --bench ]]; then
     install_packages libwebsockets-dev libboost-dev g++ python3-venv valgrind
     if ! cmp -s bench/peers/requirements.txt .build-venv-bench/requirements.txt; then
+        rm -rf .build-venv-bench
         /usr/bin/python3 -m venv .build-venv-bench
         .build-venv-bench/bin/pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
         cp bench/peers/requirements.txt .build-venv-bench/requirements.txt
