@@ -1,5 +1,6 @@
 # Servers for the benchmarks' Python programs: started on a free port, pinned to a core of their own where there are two,
 # loaded by bench/load, stopped. Nothing is measured here.
+import atexit
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit, so that what is registered for it stops the servers
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BIN = os.path.join(ROOT, ".build-bench")
 ON_SERVER_CORE, ON_LOAD_CORE = ((["taskset", "-c", "0"], ["taskset", "-c", "1"]) if (os.cpu_count() or 1) > 1
@@ -24,13 +26,14 @@ def free_port():
 
 class Server:
     """A running server; `load` options say how to speak to it. Stopping it returns what it printed. With `counts` it tells
-    its system calls when it is asked by SIGUSR1."""
+    its system calls when it is asked by SIGUSR1. It does not outlive this program, however that ends short of SIGKILL."""
 
     def __init__(self, name, *options, load=(), binary=None, counts=False):
         self.name, self.port, self.options, self.counts = name, str(free_port()), list(load), counts
         self.printed = tempfile.TemporaryFile("w+", encoding="utf-8")
         self.process = subprocess.Popen([*ON_SERVER_CORE, *(binary or [os.path.join(BIN, name)]), "--port", self.port,
                                          *options], cwd=ROOT, stdout=self.printed, stderr=subprocess.STDOUT)
+        atexit.register(self.stop)
         for _ in range(300):
             try:
                 socket.create_connection(("127.0.0.1", int(self.port)), timeout=5).close()
@@ -49,6 +52,7 @@ class Server:
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode()
 
     def stop(self):
+        atexit.unregister(self.stop)
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(timeout=60)
