@@ -10,6 +10,9 @@ public struct AuthPeers: Sendable {
     let profile: @Sendable (Caller) async throws -> Ringway_V1_Profile
     let friends: @Sendable (Caller) async throws -> [Ringway_V1_Friend]
     let requests: @Sendable (Caller) async throws -> [Ringway_V1_FriendRequest]
+    let groups: @Sendable (Caller) async throws -> [Ringway_V1_FriendGroup]
+    let blocks: @Sendable (Caller) async throws -> [Ringway_V1_Block]
+    let userSettings: @Sendable (Caller) async throws -> Ringway_V1_Settings
     /// Events after a seq, and the newest seq of the log.
     let events: @Sendable (Caller, _ since: Int64) async throws -> (events: [Ringway_V1_Event], head: Int64)
 
@@ -17,16 +20,23 @@ public struct AuthPeers: Sendable {
         profile: @escaping @Sendable (Caller) async throws -> Ringway_V1_Profile,
         friends: @escaping @Sendable (Caller) async throws -> [Ringway_V1_Friend],
         requests: @escaping @Sendable (Caller) async throws -> [Ringway_V1_FriendRequest],
+        groups: @escaping @Sendable (Caller) async throws -> [Ringway_V1_FriendGroup],
+        blocks: @escaping @Sendable (Caller) async throws -> [Ringway_V1_Block],
+        userSettings: @escaping @Sendable (Caller) async throws -> Ringway_V1_Settings,
         events: @escaping @Sendable (Caller, Int64) async throws -> (events: [Ringway_V1_Event], head: Int64)
     ) {
         self.profile = profile
         self.friends = friends
         self.requests = requests
+        self.groups = groups
+        self.blocks = blocks
+        self.userSettings = userSettings
         self.events = events
     }
 
     public init<Transport: ClientTransport>(client: GRPCClient<Transport>) {
         let profiles = Ringway_V1_ProfileService.Client(wrapping: client)
+        let settings = Ringway_V1_SettingsService.Client(wrapping: client)
         let friendship = Ringway_V1_FriendshipService.Client(wrapping: client)
         let inbox = Ringway_V1_InboxService.Client(wrapping: client)
         profile = { try await profiles.getMyProfile(.init(), metadata: $0.metadata) }
@@ -52,6 +62,18 @@ public struct AuthPeers: Sendable {
             } while before != 0
             return all
         }
+        groups = { try await friendship.listFriendGroups(.init(), metadata: $0.metadata).groups }
+        blocks = { caller in
+            var (all, after) = ([Ringway_V1_Block](), Int64(0))
+            repeat {
+                let request = Ringway_V1_ListBlocksRequest.with { ($0.limit, $0.after) = (Self.listPage, after) }
+                let page = try await friendship.listBlocks(request, metadata: caller.metadata)
+                all += page.blocks
+                after = page.nextAfter
+            } while after != 0
+            return all
+        }
+        userSettings = { try await settings.getSettings(.init(), metadata: $0.metadata) }
         events = { caller, since in
             let request = Ringway_V1_ReadInboxRequest.with { ($0.since, $0.limit) = (since, Self.eventsAPage) }
             let page = try await inbox.readInbox(request, metadata: caller.metadata)

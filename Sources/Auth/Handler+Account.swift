@@ -112,7 +112,10 @@ extension AuthHandler {
             page.devices = try await store.devices(of: session)
             page.profile = try await peers.profile(caller)
             page.friends = try await peers.friends(caller)
+            page.friendGroups = try await peers.groups(caller)
             page.friendRequests = try await peers.requests(caller)
+            page.blocks = try await peers.blocks(caller)
+            page.settings = try await peers.userSettings(caller)
         }
         let (events, head) = try await peers.events(caller, request.since)
         page.events = events

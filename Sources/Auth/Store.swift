@@ -133,8 +133,6 @@ struct AuthStore: Sendable {
         return try rows.first?.decode(String.self) == account.passwordHash
     }
 
-    // MARK: Going
-
     // MARK: Errors
 
     /// The constraints that a client's input can break although it keeps the rules. Everything else passes unchanged.

@@ -45,11 +45,21 @@ def wait_until(holds, timeout=20):
 def test_export_holds_what_every_service_keeps(friends):
     alice, bob = friends
     alice.ok("POST", "/v1/account/email", {"password": PASSWORD, "email": f"{alice.username}@example.org"})
+    group = alice.ok("POST", "/v1/friend-groups", {"name": "work"})
+    alice.ok("PATCH", f"/v1/friends/{bob.user}", {"groupId": group["id"], "remark": "b"})
+    carol, dave = Account(alice.api), Account(alice.api)
+    alice.ok("POST", "/v1/friend-requests", {"to": carol.user})
+    alice.ok("POST", "/v1/blocks", {"userId": dave.user})
+    alice.ok("PATCH", "/v1/settings", {"push": {"previews": False}, "privacy": {"find": {"kind": "NOBODY"}}})
     export = alice.ok("GET", "/v1/account/export")
     assert export["account"]["email"] == f"{alice.username}@example.org"
     assert [device["id"] for device in export["devices"]] == [alice.device]
     assert export["profile"]["userId"] == alice.user
-    assert [friend["userId"] for friend in export["friends"]] == [bob.user]
+    assert [(one["userId"], one["groupId"], one["remark"]) for one in export["friends"]] == [(bob.user, group["id"], "b")]
+    assert export["friendGroups"] == [group]
+    assert [request["to"] for request in export["friendRequests"]] == [carol.user]
+    assert [block["userId"] for block in export["blocks"]] == [dave.user]
+    assert export["settings"] == alice.ok("GET", "/v1/settings")
     assert export["events"] == alice.log()
     assert "nextSince" not in export
 

@@ -387,6 +387,7 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
+        /// > Gives one of the caller's devices another name.
         /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
         ///
         /// - Parameters:
@@ -687,6 +688,7 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
+        /// > Gives one of the caller's devices another name.
         /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
         ///
         /// - Parameters:
@@ -985,6 +987,7 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
+        /// > Gives one of the caller's devices another name.
         /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
         ///
         /// - Parameters:
@@ -1857,6 +1860,7 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
+        /// > Gives one of the caller's devices another name.
         /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
         ///
         /// - Parameters:
@@ -2306,6 +2310,7 @@ extension Ringway_V1_AuthService {
         ///
         /// > Source IDL Documentation:
         /// >
+        /// > Gives one of the caller's devices another name.
         /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
         ///
         /// - Parameters:
@@ -2800,6 +2805,7 @@ extension Ringway_V1_AuthService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
+    /// > Gives one of the caller's devices another name.
     /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
     ///
     /// - Parameters:
@@ -3272,6 +3278,7 @@ extension Ringway_V1_AuthService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
+    /// > Gives one of the caller's devices another name.
     /// > NOT_FOUND: no such device, told alike for another user's and one that has ended.
     ///
     /// - Parameters:

@@ -496,7 +496,7 @@ public nonisolated struct Ringway_V1_ExportDataResponse: @unchecked Sendable {
     set {_uniqueStorage()._devices = newValue}
   }
 
-  /// The caller's own, whole.
+  /// The caller's own, whole. The picture of its avatar: GetAvatar.
   public var profile: Ringway_V1_Profile {
     get {_storage._profile ?? Ringway_V1_Profile()}
     set {_uniqueStorage()._profile = newValue}
@@ -506,7 +506,7 @@ public nonisolated struct Ringway_V1_ExportDataResponse: @unchecked Sendable {
   /// Clears the value of `profile`. Subsequent reads from it will return its default value.
   public mutating func clearProfile() {_uniqueStorage()._profile = nil}
 
-  /// All of them, with groups and remarks.
+  /// All of them, with remarks and the ids of their groups.
   public var friends: [Ringway_V1_Friend] {
     get {_storage._friends}
     set {_uniqueStorage()._friends = newValue}
@@ -529,6 +529,28 @@ public nonisolated struct Ringway_V1_ExportDataResponse: @unchecked Sendable {
     get {_storage._nextSince}
     set {_uniqueStorage()._nextSince = newValue}
   }
+
+  /// What the groups of friends are called.
+  public var friendGroups: [Ringway_V1_FriendGroup] {
+    get {_storage._friendGroups}
+    set {_uniqueStorage()._friendGroups = newValue}
+  }
+
+  /// Whom the caller has blocked.
+  public var blocks: [Ringway_V1_Block] {
+    get {_storage._blocks}
+    set {_uniqueStorage()._blocks = newValue}
+  }
+
+  /// Whole.
+  public var settings: Ringway_V1_Settings {
+    get {_storage._settings ?? Ringway_V1_Settings()}
+    set {_uniqueStorage()._settings = newValue}
+  }
+  /// Returns true if `settings` has been explicitly set.
+  public var hasSettings: Bool {_storage._settings != nil}
+  /// Clears the value of `settings`. Subsequent reads from it will return its default value.
+  public mutating func clearSettings() {_uniqueStorage()._settings = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1413,7 +1435,7 @@ nonisolated extension Ringway_V1_ExportDataRequest: SwiftProtobuf.Message, Swift
 
 nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ExportDataResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}account\0\u{1}devices\0\u{1}profile\0\u{1}friends\0\u{3}friend_requests\0\u{1}events\0\u{3}next_since\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}account\0\u{1}devices\0\u{1}profile\0\u{1}friends\0\u{3}friend_requests\0\u{1}events\0\u{3}next_since\0\u{3}friend_groups\0\u{1}blocks\0\u{1}settings\0")
 
   fileprivate class _StorageClass {
     var _account: Ringway_V1_Account? = nil
@@ -1423,6 +1445,9 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
     var _friendRequests: [Ringway_V1_FriendRequest] = []
     var _events: [Ringway_V1_Event] = []
     var _nextSince: Int64 = 0
+    var _friendGroups: [Ringway_V1_FriendGroup] = []
+    var _blocks: [Ringway_V1_Block] = []
+    var _settings: Ringway_V1_Settings? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1440,6 +1465,9 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
       _friendRequests = source._friendRequests
       _events = source._events
       _nextSince = source._nextSince
+      _friendGroups = source._friendGroups
+      _blocks = source._blocks
+      _settings = source._settings
     }
   }
 
@@ -1465,6 +1493,9 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
         case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._friendRequests) }()
         case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._events) }()
         case 7: try { try decoder.decodeSingularInt64Field(value: &_storage._nextSince) }()
+        case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._friendGroups) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._blocks) }()
+        case 10: try { try decoder.decodeSingularMessageField(value: &_storage._settings) }()
         default: break
         }
       }
@@ -1498,6 +1529,15 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
       if _storage._nextSince != 0 {
         try visitor.visitSingularInt64Field(value: _storage._nextSince, fieldNumber: 7)
       }
+      if !_storage._friendGroups.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._friendGroups, fieldNumber: 8)
+      }
+      if !_storage._blocks.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._blocks, fieldNumber: 9)
+      }
+      try { if let v = _storage._settings {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1514,6 +1554,9 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
         if _storage._friendRequests != rhs_storage._friendRequests {return false}
         if _storage._events != rhs_storage._events {return false}
         if _storage._nextSince != rhs_storage._nextSince {return false}
+        if _storage._friendGroups != rhs_storage._friendGroups {return false}
+        if _storage._blocks != rhs_storage._blocks {return false}
+        if _storage._settings != rhs_storage._settings {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -315,7 +315,8 @@ extension Ringway_V1_FriendshipService {
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
         /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
-        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed; or the caller asks too often,
+        /// > then retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_RequestFriendRequest` messages.
@@ -351,8 +352,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
-        /// > the two has as many friends as are allowed.
+        /// > Answers yes: the two are friends. NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_AcceptFriendRequestRequest` messages.
@@ -443,7 +444,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no friend of the caller.
+        /// > Ends a friendship, for both. NOT_FOUND: no friend of the caller.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_RemoveFriendRequest` messages.
@@ -479,7 +480,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > Makes a group, which comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
         /// > as are allowed.
         ///
         /// - Parameters:
@@ -498,7 +499,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        /// > Gives a group another name. NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_RenameFriendGroupRequest` messages.
@@ -516,7 +517,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        /// > Brings the groups into another order. INVALID_ARGUMENT: not each of the caller's groups exactly once.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_ReorderFriendGroupsRequest` messages.
@@ -534,7 +535,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        /// > Ends a group; its friends stay friends, in no group. NOT_FOUND: no such group.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_DeleteFriendGroupRequest` messages.
@@ -573,7 +574,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        /// > Ends a block. What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_UnblockUserRequest` messages.
@@ -667,7 +668,8 @@ extension Ringway_V1_FriendshipService {
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
         /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
-        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed; or the caller asks too often,
+        /// > then retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RequestFriendRequest` message.
@@ -703,8 +705,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
-        /// > the two has as many friends as are allowed.
+        /// > Answers yes: the two are friends. NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -795,7 +797,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no friend of the caller.
+        /// > Ends a friendship, for both. NOT_FOUND: no friend of the caller.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RemoveFriendRequest` message.
@@ -831,7 +833,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > Makes a group, which comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
         /// > as are allowed.
         ///
         /// - Parameters:
@@ -850,7 +852,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        /// > Gives a group another name. NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RenameFriendGroupRequest` message.
@@ -868,7 +870,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        /// > Brings the groups into another order. INVALID_ARGUMENT: not each of the caller's groups exactly once.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_ReorderFriendGroupsRequest` message.
@@ -886,7 +888,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        /// > Ends a group; its friends stay friends, in no group. NOT_FOUND: no such group.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_DeleteFriendGroupRequest` message.
@@ -925,7 +927,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        /// > Ends a block. What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_UnblockUserRequest` message.
@@ -1017,7 +1019,8 @@ extension Ringway_V1_FriendshipService {
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
         /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
-        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed; or the caller asks too often,
+        /// > then retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_RequestFriendRequest` message.
@@ -1053,8 +1056,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
-        /// > the two has as many friends as are allowed.
+        /// > Answers yes: the two are friends. NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -1145,7 +1148,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no friend of the caller.
+        /// > Ends a friendship, for both. NOT_FOUND: no friend of the caller.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_RemoveFriendRequest` message.
@@ -1181,7 +1184,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > Makes a group, which comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
         /// > as are allowed.
         ///
         /// - Parameters:
@@ -1200,7 +1203,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        /// > Gives a group another name. NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_RenameFriendGroupRequest` message.
@@ -1218,7 +1221,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        /// > Brings the groups into another order. INVALID_ARGUMENT: not each of the caller's groups exactly once.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_ReorderFriendGroupsRequest` message.
@@ -1236,7 +1239,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        /// > Ends a group; its friends stay friends, in no group. NOT_FOUND: no such group.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_DeleteFriendGroupRequest` message.
@@ -1275,7 +1278,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        /// > Ends a block. What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_UnblockUserRequest` message.
@@ -2016,7 +2019,8 @@ extension Ringway_V1_FriendshipService {
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
         /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
-        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed; or the caller asks too often,
+        /// > then retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RequestFriendRequest` message.
@@ -2062,8 +2066,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
-        /// > the two has as many friends as are allowed.
+        /// > Answers yes: the two are friends. NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -2179,7 +2183,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no friend of the caller.
+        /// > Ends a friendship, for both. NOT_FOUND: no friend of the caller.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RemoveFriendRequest` message.
@@ -2225,7 +2229,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > Makes a group, which comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
         /// > as are allowed.
         ///
         /// - Parameters:
@@ -2249,7 +2253,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        /// > Gives a group another name. NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RenameFriendGroupRequest` message.
@@ -2272,7 +2276,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        /// > Brings the groups into another order. INVALID_ARGUMENT: not each of the caller's groups exactly once.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_ReorderFriendGroupsRequest` message.
@@ -2295,7 +2299,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        /// > Ends a group; its friends stay friends, in no group. NOT_FOUND: no such group.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_DeleteFriendGroupRequest` message.
@@ -2344,7 +2348,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        /// > Ends a block. What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_UnblockUserRequest` message.
@@ -2466,7 +2470,8 @@ extension Ringway_V1_FriendshipService {
         /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
         /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
         /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
-        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed; or the caller asks too often,
+        /// > then retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RequestFriendRequest` message.
@@ -2534,8 +2539,8 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
-        /// > the two has as many friends as are allowed.
+        /// > Answers yes: the two are friends. NOT_FOUND: no pending request of that id that was sent to the caller.
+        /// > RESOURCE_EXHAUSTED: one of the two has as many friends as are allowed.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -2706,7 +2711,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no friend of the caller.
+        /// > Ends a friendship, for both. NOT_FOUND: no friend of the caller.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RemoveFriendRequest` message.
@@ -2774,7 +2779,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+        /// > Makes a group, which comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
         /// > as are allowed.
         ///
         /// - Parameters:
@@ -2809,7 +2814,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+        /// > Gives a group another name. NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RenameFriendGroupRequest` message.
@@ -2843,7 +2848,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+        /// > Brings the groups into another order. INVALID_ARGUMENT: not each of the caller's groups exactly once.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_ReorderFriendGroupsRequest` message.
@@ -2877,7 +2882,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+        /// > Ends a group; its friends stay friends, in no group. NOT_FOUND: no such group.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_DeleteFriendGroupRequest` message.
@@ -2948,7 +2953,7 @@ extension Ringway_V1_FriendshipService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+        /// > Ends a block. What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_UnblockUserRequest` message.
@@ -3094,7 +3099,8 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
     /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
     /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
-    /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
+    /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed; or the caller asks too often,
+    /// > then retry-after-ms says when to try again.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_RequestFriendRequest` message.
@@ -3152,8 +3158,8 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
-    /// > the two has as many friends as are allowed.
+    /// > Answers yes: the two are friends. NOT_FOUND: no pending request of that id that was sent to the caller.
+    /// > RESOURCE_EXHAUSTED: one of the two has as many friends as are allowed.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_AcceptFriendRequestRequest` message.
@@ -3299,7 +3305,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no friend of the caller.
+    /// > Ends a friendship, for both. NOT_FOUND: no friend of the caller.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_RemoveFriendRequest` message.
@@ -3357,7 +3363,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+    /// > Makes a group, which comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
     /// > as are allowed.
     ///
     /// - Parameters:
@@ -3387,7 +3393,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+    /// > Gives a group another name. NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_RenameFriendGroupRequest` message.
@@ -3416,7 +3422,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+    /// > Brings the groups into another order. INVALID_ARGUMENT: not each of the caller's groups exactly once.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_ReorderFriendGroupsRequest` message.
@@ -3445,7 +3451,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+    /// > Ends a group; its friends stay friends, in no group. NOT_FOUND: no such group.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_DeleteFriendGroupRequest` message.
@@ -3506,7 +3512,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+    /// > Ends a block. What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_UnblockUserRequest` message.
@@ -3631,7 +3637,8 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     /// > Asks a user for friendship. If that user has already asked the caller, the two become friends at once.
     /// > A repeated request returns the pending one. NOT_FOUND: no such user. INVALID_ARGUMENT: oneself.
     /// > ALREADY_EXISTS: they are friends. FAILED_PRECONDITION: the caller has blocked that user.
-    /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed.
+    /// > RESOURCE_EXHAUSTED: one of the two has as many requests, or friends, as are allowed; or the caller asks too often,
+    /// > then retry-after-ms says when to try again.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -3697,8 +3704,8 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no pending request of that id that was sent to the caller. RESOURCE_EXHAUSTED (accepting only): one of
-    /// > the two has as many friends as are allowed.
+    /// > Answers yes: the two are friends. NOT_FOUND: no pending request of that id that was sent to the caller.
+    /// > RESOURCE_EXHAUSTED: one of the two has as many friends as are allowed.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -3864,7 +3871,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no friend of the caller.
+    /// > Ends a friendship, for both. NOT_FOUND: no friend of the caller.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -3930,7 +3937,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The new group comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
+    /// > Makes a group, which comes last. ALREADY_EXISTS: the caller has a group of that name. RESOURCE_EXHAUSTED: as many groups
     /// > as are allowed.
     ///
     /// - Parameters:
@@ -3964,7 +3971,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
+    /// > Gives a group another name. NOT_FOUND: no such group. ALREADY_EXISTS: another group has that name.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -3997,7 +4004,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > INVALID_ARGUMENT: not each of the caller's groups exactly once.
+    /// > Brings the groups into another order. INVALID_ARGUMENT: not each of the caller's groups exactly once.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -4030,7 +4037,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Its friends stay friends, in no group. NOT_FOUND: no such group.
+    /// > Ends a group; its friends stay friends, in no group. NOT_FOUND: no such group.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -4099,7 +4106,7 @@ extension Ringway_V1_FriendshipService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
+    /// > Ends a block. What the block has ended stays ended. NOT_FOUND: the caller has not blocked that user.
     ///
     /// - Parameters:
     ///   - message: request message to send.

@@ -185,7 +185,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user, or one who blocks the caller.
+        /// > A user's profile, as far as the caller may see it. NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_GetProfileRequest` messages.
@@ -299,7 +299,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Without one, nothing changes.
+        /// > Takes the caller's avatar away. Without one, nothing changes.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_RemoveMyAvatarRequest` messages.
@@ -371,7 +371,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user, or one who blocks the caller.
+        /// > A user's profile, as far as the caller may see it. NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetProfileRequest` message.
@@ -485,7 +485,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Without one, nothing changes.
+        /// > Takes the caller's avatar away. Without one, nothing changes.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RemoveMyAvatarRequest` message.
@@ -555,7 +555,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user, or one who blocks the caller.
+        /// > A user's profile, as far as the caller may see it. NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_GetProfileRequest` message.
@@ -669,7 +669,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Without one, nothing changes.
+        /// > Takes the caller's avatar away. Without one, nothing changes.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_RemoveMyAvatarRequest` message.
@@ -1073,7 +1073,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user, or one who blocks the caller.
+        /// > A user's profile, as far as the caller may see it. NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetProfileRequest` message.
@@ -1217,7 +1217,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Without one, nothing changes.
+        /// > Takes the caller's avatar away. Without one, nothing changes.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RemoveMyAvatarRequest` message.
@@ -1312,7 +1312,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > NOT_FOUND: no such user, or one who blocks the caller.
+        /// > A user's profile, as far as the caller may see it. NOT_FOUND: no such user, or one who blocks the caller.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetProfileRequest` message.
@@ -1522,7 +1522,7 @@ extension Ringway_V1_ProfileService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Without one, nothing changes.
+        /// > Takes the caller's avatar away. Without one, nothing changes.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_RemoveMyAvatarRequest` message.
@@ -1631,7 +1631,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no such user, or one who blocks the caller.
+    /// > A user's profile, as far as the caller may see it. NOT_FOUND: no such user, or one who blocks the caller.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_GetProfileRequest` message.
@@ -1811,7 +1811,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Without one, nothing changes.
+    /// > Takes the caller's avatar away. Without one, nothing changes.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_RemoveMyAvatarRequest` message.
@@ -1904,7 +1904,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > NOT_FOUND: no such user, or one who blocks the caller.
+    /// > A user's profile, as far as the caller may see it. NOT_FOUND: no such user, or one who blocks the caller.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -2108,7 +2108,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Without one, nothing changes.
+    /// > Takes the caller's avatar away. Without one, nothing changes.
     ///
     /// - Parameters:
     ///   - message: request message to send.
