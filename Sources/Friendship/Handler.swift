@@ -10,13 +10,15 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     public typealias Consent = @Sendable (_ viewer: Int64, _ owner: Int64) async throws -> Bool
 
     let store: FriendshipStore
+    private let limits: RequestLimits
     private let mayAdd: Consent
 
     public init(
-        postgres: PostgresClient, settings: FriendshipSettings = FriendshipSettings(), cache: Cache = .off,
-        mayAdd: @escaping Consent = { _, _ in true }
+        postgres: PostgresClient, settings: FriendshipSettings = FriendshipSettings(),
+        limits: RequestLimits = RequestLimits(), cache: Cache = .off, mayAdd: @escaping Consent = { _, _ in true }
     ) {
         store = FriendshipStore(postgres: postgres, settings: settings, cache: cache)
+        self.limits = limits
         self.mayAdd = mayAdd
     }
 
@@ -27,6 +29,7 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     ) async throws -> Ringway_V1_FriendRequest {
         let caller = try Caller.required()
         let proposal = try Proposal(from: caller.userID, to: request.to, message: request.message)
+        try await limits.take(for: proposal)
         return try await store.propose(proposal) { try await mayAdd($0.sender, $0.recipient) }
     }
 

@@ -3,6 +3,7 @@ import Contract
 import Friendship
 import GRPCCore
 import GRPCInProcessTransport
+import ServiceKit
 import TestSupport
 import Testing
 
@@ -123,14 +124,24 @@ struct World {
     }
 }
 
+extension RequestLimits {
+    /// Most tests ask more often than people do.
+    static var none: RequestLimits {
+        var limits = RequestLimits()
+        (limits.userLimit, limits.targetLimit) = (RateLimit(0, per: .seconds(1)), RateLimit(0, per: .seconds(1)))
+        return limits
+    }
+}
+
 func withFriendships(
-    _ settings: FriendshipSettings = .init(), mayAdd: @escaping FriendshipHandler.Consent = { _, _ in true },
+    _ settings: FriendshipSettings = .init(), limits: RequestLimits = .none,
+    mayAdd: @escaping FriendshipHandler.Consent = { _, _ in true },
     _ body: (World) async throws -> Void
 ) async throws {
     try await TestDatabase.with { database in
         let (ada, grace) = (try await database.makeUser("ada"), try await database.makeUser("grace"))
         let mary = try await database.makeUser("mary")
-        let handler = FriendshipHandler(postgres: database.client, settings: settings, mayAdd: mayAdd)
+        let handler = FriendshipHandler(postgres: database.client, settings: settings, limits: limits, mayAdd: mayAdd)
         try await withServer([handler]) { client in
             try await body(
                 World(
@@ -147,5 +158,12 @@ func together(_ calls: [@Sendable () async throws -> Void]) async -> [RPCError.C
             group.addTask { (index, await status(call)?.code) }
         }
         return await group.reduce(into: [RPCError.Code?](repeating: nil, count: calls.count)) { $0[$1.0] = $1.1 }
+    }
+}
+
+extension RPCError {
+    /// In milliseconds, where it is told.
+    var retryAfter: Int? {
+        metadata[stringValues: "retry-after-ms"].first { _ in true }.flatMap { Int($0) }
     }
 }

@@ -2,6 +2,7 @@
 import Contract
 import Friendship
 import GRPCCore
+import ServiceKit
 import TestSupport
 import Testing
 
@@ -139,6 +140,28 @@ extension FriendshipServiceTests {
                 try await world.block(1, by: world.ada)
                 #expect(await status { try await world.block(2, by: world.ada) }?.code == .resourceExhausted)
                 try await world.expectCountsToAgree()
+            }
+        }
+
+        @Test func requests__beyond_the_limit_reach_nobody_and_tell_when_to_come_back() async throws {
+            var limits = RequestLimits()
+            (limits.userLimit, limits.targetLimit) = (RateLimit(4, per: .seconds(600)), RateLimit(2, per: .seconds(600)))
+            try await withFriendships(limits: limits) { world in
+                for _ in 0..<2 {
+                    let request = try await world.request(world.ada, world.grace)
+                    _ = try await world.withdraw(request.id, by: world.ada)
+                }
+                let log = try await world.changes(of: world.grace).count
+                // It counts among the user's all the same.
+                let again = await status { _ = try await world.request(world.ada, world.grace) }
+                #expect(again?.code == .resourceExhausted)
+                #expect((again?.retryAfter ?? 0) > 0)
+                #expect(try await world.changes(of: world.grace).count == log)
+                _ = try await world.request(world.ada, world.mary)
+                let other = await status { _ = try await world.request(world.ada, 1) }
+                #expect(other?.code == .resourceExhausted)
+                // Nobody else is held back.
+                _ = try await world.request(world.mary, world.grace)
             }
         }
 
