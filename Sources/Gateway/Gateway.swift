@@ -122,6 +122,8 @@ public final class Gateway: Sendable {
         writer.finish()
         await tasks[0].value
         for task in tasks[1...] { task.cancel() }
+        // What these two were about to write is theirs until they have ended.
+        for task in tasks[1...2] { await task.value }
         await cursors.flush()
         await lastSeen.flush()
         await group.stop()

@@ -21,11 +21,9 @@ final class LastSeen: Sendable {
         left.withLock { _ = $0.insert(user) }
     }
 
+    /// Until it is cancelled. A report that this interrupts is kept for whoever flushes next.
     func run() async {
-        while !Task.isCancelled {
-            try? await Task.sleep(for: .seconds(1))
-            await flush()
-        }
+        while (try? await Task.sleep(for: .seconds(1))) != nil { await flush() }
     }
 
     func flush() async {

@@ -23,12 +23,10 @@ public final class CursorStore: Sendable {
         pending.withLock { $0[Device(user: user, device: device), default: 0].raise(to: seq) }
     }
 
-    /// Writes what has gathered, once a second, until it is cancelled.
+    /// Writes what has gathered, once a second, until it is cancelled. A write that this interrupts is kept for whoever
+    /// flushes next.
     public func run() async {
-        while !Task.isCancelled {
-            try? await Task.sleep(for: .seconds(1))
-            await flush()
-        }
+        while (try? await Task.sleep(for: .seconds(1))) != nil { await flush() }
     }
 
     public func flush() async {

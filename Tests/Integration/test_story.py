@@ -1,5 +1,7 @@
 """The whole story, as two people live it, with the server killed in the middle."""
 
+from contextlib import ExitStack
+
 from wire import Account, Api, Socket, assert_gap_free, texts
 
 
@@ -61,6 +63,18 @@ def test_sigterm_drains_and_ends_with_zero(own_server):
         assert own_server.stop() == 0
         assert socket.expect_close() == 4000
     assert [kind for kind, _ in socket.backlog][:1] in ([], ["reconnect"])
+
+
+def test_a_drain_records_who_was_there_until_then(own_server):
+    accounts = [Account(Api(own_server.http)) for _ in range(5)]
+    with ExitStack() as sockets:
+        for account in accounts:
+            sockets.enter_context(Socket(own_server.ws, account.token))
+        assert own_server.stop() == 0
+    assert " warning " not in own_server.log()
+    own_server.start()
+    for account in accounts:
+        assert "lastSeen" in account.ok("GET", "/v1/profiles/me")
 
 
 def test_data_survives_a_drained_restart(own_server):
