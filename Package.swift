@@ -132,7 +132,13 @@ let package = Package(
         .testTarget(name: "FriendshipTests", dependencies: ["Friendship", "TestSupport"]),
         .testTarget(name: "InboxTests", dependencies: ["Inbox", "TestSupport"]),
         .testTarget(name: "GatewayTests", dependencies: ["Gateway", "TestSupport"]),
-        .testTarget(name: "RingwayClientTests", dependencies: ["RingwayClient"]),
+        .testTarget(
+            name: "RingwayClientTests",
+            dependencies: [
+                "HTTPAPI", "RingwayClient", "ServiceKit", logging,
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
+            ] + grpc),
         .testTarget(
             name: "HTTPAPITests",
             dependencies: [

@@ -1,4 +1,4 @@
-// One call of the HTTP API: a message as proto3 JSON there, a message or an error back.
+// One call of the HTTP API: a message as proto3 JSON, or a picture, there; a message or an error back.
 import AsyncHTTPClient
 import Contract
 import Foundation
@@ -30,21 +30,32 @@ struct HTTPCaller: Sendable {
         self.baseURL = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
     }
 
+    /// What is sent, and what it is.
+    struct Body: Sendable {
+        let bytes: ByteBuffer
+        let contentType: String
+
+        init(bytes: Data, contentType: String) {
+            self.bytes = ByteBuffer(bytes: bytes)
+            self.contentType = contentType
+        }
+
+        init(json message: any Message) throws {
+            bytes = ByteBuffer(bytes: try message.jsonUTF8Bytes() as [UInt8])
+            contentType = "application/json"
+        }
+    }
+
     func call<Answer: Message>(
         _ method: HTTPMethod, _ path: String, body: (any Message)? = nil, token: String? = nil
     ) async throws -> Answer {
-        guard let url = URL(string: baseURL), ["http", "https"].contains(url.scheme?.lowercased()), url.host != nil else {
-            throw RingwayError(code: "INVALID_ARGUMENT", message: "\(baseURL) is not an HTTP URL")
-        }
-        var request = HTTPClientRequest(url: baseURL + path)
-        request.method = method
-        if let token { request.headers.add(name: "Authorization", value: "Bearer \(token)") }
-        if let body {
-            request.headers.add(name: "Content-Type", value: "application/json")
-            request.body = .bytes(ByteBuffer(bytes: try body.jsonUTF8Bytes() as [UInt8]))
-        }
-        let (response, bytes) = try await execute(request)
-        guard (200..<300).contains(response.status.code) else { throw Self.refusal(response, bytes) }
+        try await call(method, path, content: try body.map(Body.init(json:)), token: token)
+    }
+
+    func call<Answer: Message>(
+        _ method: HTTPMethod, _ path: String, content: Body?, token: String? = nil
+    ) async throws -> Answer {
+        let bytes = try await bytes(method, path, content: content, token: token)
         var options = JSONDecodingOptions()
         options.ignoreUnknownFields = true
         do {
@@ -52,6 +63,25 @@ struct HTTPCaller: Sendable {
         } catch {
             throw RingwayError(code: "INTERNAL", message: "\(baseURL)\(path) did not answer as a Ringway server does")
         }
+    }
+
+    /// The answer's body as it came.
+    func bytes(
+        _ method: HTTPMethod, _ path: String, content: Body? = nil, token: String? = nil
+    ) async throws -> [UInt8] {
+        guard let url = URL(string: baseURL), ["http", "https"].contains(url.scheme?.lowercased()), url.host != nil else {
+            throw RingwayError(code: "INVALID_ARGUMENT", message: "\(baseURL) is not an HTTP URL")
+        }
+        var request = HTTPClientRequest(url: baseURL + path)
+        request.method = method
+        if let token { request.headers.add(name: "Authorization", value: "Bearer \(token)") }
+        if let content {
+            request.headers.add(name: "Content-Type", value: content.contentType)
+            request.body = .bytes(content.bytes)
+        }
+        let (response, bytes) = try await execute(request)
+        guard (200..<300).contains(response.status.code) else { throw Self.refusal(response, bytes) }
+        return bytes
     }
 
     private func execute(_ request: HTTPClientRequest) async throws -> (HTTPClientResponse, [UInt8]) {

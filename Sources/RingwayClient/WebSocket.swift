@@ -52,7 +52,8 @@ struct WebSocket: Sendable {
         } catch is CancellationError {
             throw CancellationError()
         } catch {
-            throw unreachable
+            guard error.isAboutTrust else { throw unreachable }
+            throw RingwayError(code: unreachable.code, message: "\(unreachable.message): its certificate is not trusted")
         }
     }
 
@@ -157,5 +158,14 @@ extension URL {
 extension String {
     fileprivate var isIPAddress: Bool {
         (try? SocketAddress(ipAddress: self, port: 0)) != nil
+    }
+}
+
+extension Error {
+    /// Nobody whom we trust vouches for the peer, or not under the name by which we called it.
+    fileprivate var isAboutTrust: Bool {
+        if self is NIOSSLExtraError { return true }
+        guard case .handshakeFailed(let cause)? = self as? NIOSSLError else { return false }
+        return "\(cause)".contains("CERTIFICATE_VERIFY_FAILED")
     }
 }

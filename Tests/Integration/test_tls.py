@@ -147,6 +147,7 @@ def test_chat_connects_to_nobody_it_does_not_trust(secure, tmp_path):
     for options in ([], ["--ca-file", other]):
         said, _, _ = chat(secure, tmp_path / "home", "--linger", "2", *options)
         assert "-- not connected: cannot reach the gateway at wss://" in said, said
+        assert "its certificate is not trusted" in said, said
 
 
 @pytest.mark.parametrize("broken", ["nothing", "no PEM"])
