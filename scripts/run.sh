@@ -30,6 +30,8 @@ clean_up() {
 trap clean_up EXIT
 
 if [[ -z ${RINGWAY_POSTGRES_URL:-} ]]; then
+    # Ctrl-C may come while it starts.
+    [[ -e .ringway/postgres/cluster/data/postmaster.pid ]] || started_postgres=true
     running=$(scripts/postgres.sh start .ringway/postgres)
     echo "$running"
     # One that ran before is somebody else's to stop.

@@ -2,8 +2,8 @@
 # Installs what is missing to build and run Ringway on Debian, and prints a line for each thing it installs.
 #
 #   setup.sh           what the build and `make run` need
-#   setup.sh --tests   also what tests and lint need: shellcheck, valgrind, libFuzzer's C++ library, Redis, and a
-#                      Python environment in .build-venv
+#   setup.sh --tests   also what tests and lint need: shellcheck, valgrind, Redis, and a Python environment in
+#                      .build-venv
 #   setup.sh --bench   also the servers that `make bench` compares with: libwebsockets, Boost.Beast and, in
 #                      .build-venv-bench, picows
 #
@@ -18,8 +18,9 @@ die() {
 
 check_swift() {
     local version
-    version=$(swift --version 2>/dev/null) ||
-        die "Swift 6 is needed and not in PATH: https://www.swift.org/install/linux"
+    command -v swift >/dev/null || die "Swift 6 is needed and not in PATH: https://www.swift.org/install/linux"
+    version=$(swift --version 2>&1) ||
+        die "swift does not run, for want of what its own page lists (https://www.swift.org/install/linux): $version"
     [[ $version =~ Swift\ version\ ([0-9]+)\. && ${BASH_REMATCH[1]} -ge 6 ]] ||
         die "Swift 6 is needed, this is: $(head -n 1 <<<"$version")"
 }
@@ -61,9 +62,10 @@ make_environment() {
 
 check_swift
 install_packages liburing-dev libssl-dev libpq-dev libhiredis-dev libargon2-dev libpng-dev libturbojpeg0-dev libwebp-dev \
-    protobuf-compiler libprotobuf-dev pkg-config postgresql curl git binutils util-linux zlib1g-dev
+    protobuf-compiler libprotobuf-dev libstdc++-12-dev pkg-config postgresql curl git make binutils util-linux zlib1g-dev \
+    python3 ca-certificates tzdata
 if [[ ${1:-} == --tests ]]; then
-    install_packages python3 python3-venv libstdc++-12-dev shellcheck valgrind redis-server redis-tools
+    install_packages python3-venv shellcheck valgrind redis-server redis-tools
     make_environment
 fi
 if [[ ${1:-} == --bench ]]; then

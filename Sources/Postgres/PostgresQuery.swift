@@ -52,6 +52,12 @@ public struct PostgresQuery: ExpressibleByStringInterpolation, Sendable {
             sql += "$\(parameters.count)"
         }
 
+        /// The same for what may be absent: NULL.
+        public mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
+            parameters.append(value)
+            sql += "$\(parameters.count)"
+        }
+
         /// Text of the program itself (a column list, an ORDER BY); a `StaticString` can't hold anyone's input.
         public mutating func appendInterpolation(unescaped text: StaticString) {
             sql += text.description

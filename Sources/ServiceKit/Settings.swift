@@ -79,13 +79,21 @@ public struct Settings: Sendable {
         string(name).split(separator: ",").map { String($0.trimmed) }.filter { !$0.isEmpty }
     }
 
-    /// One line a setting, for --help.
+    /// Every setting with what it means, for --help: no line is wider than a terminal of 80 columns.
     public static func describe(_ known: [Setting]) -> String {
         let width = known.map(\.name.count).max() ?? 0
         return known.map { setting in
-            let name = setting.name.padding(to: width)
-            let fallback = setting.fallback.isEmpty ? "" : " (default: \(setting.fallback))"
-            return "  --\(name)  \(setting.help)\(fallback)"
+            let fallback = setting.fallback.isEmpty ? [] : ["(default: \(setting.fallback))"]
+            let words = setting.help.split(separator: " ").map(String.init) + fallback
+            let lines = words.reduce(into: [String]()) { lines, word in
+                if let line = lines.last, width + 6 + line.count + 1 + word.count <= 80 {
+                    lines[lines.count - 1] = "\(line) \(word)"
+                } else {
+                    lines.append(word)
+                }
+            }
+            let indent = String(repeating: " ", count: width + 6)
+            return "  --\(setting.name.padding(to: width))  " + lines.joined(separator: "\n\(indent)")
         }.joined(separator: "\n")
     }
 

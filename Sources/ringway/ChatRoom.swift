@@ -6,11 +6,12 @@ import RingwayClient
 actor ChatRoom {
     static let help = """
         A line is a message to the chosen friend, or one of:
-          /add ID [GREETING]  ask a user to be your friend
-          /accept [ID]        accept the request of a user, or the only one
-          /friends            list your friends
-          /to ID              choose whom you write to; with one friend there is nothing to choose
-          /quit               leave
+          /add WHO [GREETING]  ask a user to be your friend
+          /accept [WHO]        accept the request of a user, or the only one
+          /friends             list your friends
+          /to WHO              choose whom you write to; with one friend there is nothing to choose
+          /quit                leave
+        WHO is a username, or the id that somebody's chat shows at its start.
         """
     /// Messages on their way; further lines wait.
     private static let unansweredMax = 500
@@ -200,25 +201,30 @@ actor ChatRoom {
             return try await friendToWriteTo()
         }
         switch friends.count {
-        case 0: say("you have no friends yet; /add ID asks somebody")
+        case 0: say("you have no friends yet; /add WHO asks somebody")
         case 1: partner = friends[0].userID
-        default: say("choose whom you write to: /to ID; /friends lists them")
+        default: say("choose whom you write to: /to WHO; /friends lists them")
         }
         if partner == nil { refused += 1 }
         return partner
     }
 
     private func add(_ words: [String]) async throws {
-        guard words.count > 1, let user = Int64(words[1]) else { return say("/add ID [GREETING]; ID is a number") }
+        guard words.count > 1 else { return say("/add WHO [GREETING]") }
+        guard let user = try await user(words[1]) else { return say("there is no \(words[1]) to be found") }
         let request = try await client.requestFriend(user, greeting: words.count > 2 ? words[2] : "")
         if partner == nil, request.state == .accepted { partner = user }
     }
 
     private func accept(_ words: [String]) async throws {
         let incoming = try await client.friendRequests().filter { $0.to == userID }
-        let chosen = words.count > 1 ? incoming.filter { "\($0.from)" == words[1] } : incoming
+        var chosen = incoming
+        if words.count > 1 {
+            let user = try await user(words[1])
+            chosen = incoming.filter { $0.from == user }
+        }
         switch chosen.count {
-        case 0: say(words.count > 1 ? "user \(words[1]) has not asked you" : "nobody has asked you")
+        case 0: say(words.count > 1 ? "\(words[1]) has not asked you" : "nobody has asked you")
         case 1: try await client.acceptFriendRequest(chosen[0].id)
         default: say("several have asked: " + chosen.map { "/accept \($0.from)" }.joined(separator: ", "))
         }
@@ -226,19 +232,27 @@ actor ChatRoom {
 
     private func listFriends() async throws {
         let friends = try await client.friends()
-        if friends.isEmpty { say("you have no friends yet; /add ID asks somebody") }
+        if friends.isEmpty { say("you have no friends yet; /add WHO asks somebody") }
         for friend in friends {
             say("\(friend.userID) \(await name(of: friend.userID))\(friend.userID == partner ? " (chosen)" : "")")
         }
     }
 
     private func choose(_ words: [String]) async throws {
-        guard words.count > 1, let user = Int64(words[1]) else { return say("/to ID; ID is a number") }
-        guard try await client.friends().contains(where: { $0.userID == user }) else {
-            return say("user \(user) is not your friend")
+        guard words.count > 1 else { return say("/to WHO") }
+        guard let user = try await user(words[1]), try await client.friends().contains(where: { $0.userID == user }) else {
+            return say("\(words[1]) is not your friend")
         }
         partner = user
         say("you write to \(await name(of: user))")
+    }
+
+    /// By id or username. Usernames begin with a letter and are found in their order, so that the name itself comes before
+    /// all that begin with it.
+    private func user(_ word: String) async throws -> Int64? {
+        if let id = Int64(word) { return id }
+        let found = try await client.searchProfiles(word, limit: 1).profiles.first
+        return found?.username == word.lowercased() ? found?.userID : nil
     }
 
     // MARK: Waiting

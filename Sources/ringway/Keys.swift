@@ -6,11 +6,11 @@ struct Keys: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "The keys that access tokens are signed with.", subcommands: [Rotate.self])
 
-    struct Rotate: AsyncParsableCommand {
+    struct Rotate: SettingsCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make a new key, publish it, and let it sign after a while; no node restarts.",
             discussion: """
-                The new key stands in /.well-known/jwks.json within the nodes' maintenance interval and signs after the
+                The new key stands in /.well-known/jwks.json within the nodes' maintenance interval and signs after the \
                 delay. The old one is kept until its last token has expired; the next rotation removes it.
                 """)
 
@@ -26,7 +26,7 @@ struct Keys: AsyncParsableCommand {
 
         func run() async throws {
             try await complaining {
-                let database = Database(try ServeSettings(arguments: arguments))
+                let database = Database(try settings())
                 try await database.requireCurrent()
                 let rotation = try await SigningKeys.rotate(in: database.client, delay: .seconds(delay))
                 print("added \(rotation.added); it signs in \(delay) s")

@@ -5,7 +5,7 @@ import Logging
 import Postgres
 import ServiceKit
 
-struct Migrate: AsyncParsableCommand {
+struct Migrate: SettingsCommand {
     static let configuration = CommandConfiguration(
         abstract: "Apply the migrations that the database lacks, once, under a lock.",
         discussion: """
@@ -26,7 +26,7 @@ struct Migrate: AsyncParsableCommand {
 
     func run() async throws {
         try await complaining {
-            let settings = try ServeSettings(arguments: arguments)
+            let settings = try settings()
             let database = Database(settings)
             if status {
                 let records = try await database.records()

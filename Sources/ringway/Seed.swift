@@ -9,7 +9,7 @@ import Auth
 import Foundation
 import Postgres
 
-struct Seed: AsyncParsableCommand {
+struct Seed: SettingsCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fill an empty database with users, friends and requests.",
         discussion: "All seeded users have the password that --password names.")
@@ -56,7 +56,7 @@ struct Seed: AsyncParsableCommand {
 
     func run() async throws {
         try await complaining {
-            let database = Database(try ServeSettings(arguments: arguments))
+            let database = Database(try settings())
             try await database.requireCurrent()
             let begun = ContinuousClock.now
             try await fill(database.client)

@@ -20,7 +20,7 @@ import Reactor
 import ServiceKit
 import ServiceLifecycle
 
-struct Serve: AsyncParsableCommand {
+struct Serve: SettingsCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve everything in one process.",
         discussion: "Settings (flags, over RINGWAY_* variables, over the file that --config names):\n"
@@ -30,11 +30,8 @@ struct Serve: AsyncParsableCommand {
     var arguments: [String] = []
 
     func run() async throws {
-        if arguments.contains("--help") || arguments.contains("-h") {
-            throw CleanExit.helpRequest(Self.self)
-        }
         try await complaining {
-            let settings = try ServeSettings(arguments: arguments)
+            let settings = try settings()
             guard let level = Logger.Level(rawValue: settings.logLevel) else {
                 throw Complaint(line: "--log-level must be trace, debug, info, notice, warning, error or critical", code: 64)
             }
@@ -78,7 +75,8 @@ private struct Node {
             consumers: [friendshipErasure, profileErasure, inboxErasure], logger: Logger(label: "ringway.outbox"))
         let gateway = try await startGateway(client)
         let friendship = FriendshipHandler(
-            postgres: database.client, settings: settings.friendship, cache: cache, mayAdd: Self.consent(client))
+            postgres: database.client, settings: settings.friendship, limits: settings.requestLimits, cache: cache,
+            mayAdd: Self.consent(client))
         let relations = Relations(client: client)
         let mill = PictureMill(threads: settings.pictureThreads, queueLimit: settings.pictureQueue)
         let profiles = ProfileHandler(
@@ -198,7 +196,7 @@ private struct Node {
             """
             ringway is up
               WebSocket   \(gateway.url)
-              HTTP API    http://\(settings.address):\(settings.httpPort)/v1
+              HTTP API    http://\(settings.address):\(settings.httpPort)/v1  /docs  /openapi.json
               gRPC        \(settings.address):\(settings.grpcPort)
               operations  http://\(settings.address):\(settings.opsPort)/readyz  /livez  /metrics
             """)

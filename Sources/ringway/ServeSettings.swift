@@ -21,6 +21,7 @@ struct ServeSettings {
     let logLevel: String
     let pictureThreads, pictureQueue: Int
     let searchLimits: SearchLimits
+    let requestLimits: RequestLimits
     private(set) var gateway: GatewaySettings
     let auth: AuthSettings
     let friendship: FriendshipSettings
@@ -82,6 +83,8 @@ struct ServeSettings {
         Setting("limit-device", default: "60/60", "refreshes and account changes by a device; 0: none"),
         Setting("limit-search", default: "60/60", "searches by a user; 0: none"),
         Setting("limit-search-address", default: "600/60", "searches from an address; 0: none"),
+        Setting("limit-requests", default: "60/60", "friend requests by a user; 0: none"),
+        Setting("limit-requests-target", default: "10/3600", "friend requests by a user to one other; 0: none"),
         Setting("trusted-proxies", default: "", "balancers that may say whose a request is: addresses or 10.0.0.0/8, by commas"),
         Setting("proxy-header", default: "x-forwarded-for", "in which header they say it: x-forwarded-for or forwarded"),
         Setting("service-secret", default: "", secret: true, "32 bytes or more that nodes share; empty: none serves another"),
@@ -114,7 +117,10 @@ struct ServeSettings {
         opsPort = try settings.int("ops-port", in: ports)
         postgresURL = settings.string("postgres-url")
         guard !postgresURL.isEmpty else {
-            throw Complaint(line: "no database is named; set --postgres-url or RINGWAY_POSTGRES_URL, or use make run")
+            throw Complaint(
+                line:
+                    "no database is named; set --postgres-url or RINGWAY_POSTGRES_URL (that of make run: "
+                    + "scripts/postgres.sh url .ringway/postgres)")
         }
         postgresPool = try settings.int("postgres-pool", in: 1...1000)
         cachePlace = try Self.cachePlace(settings)
@@ -129,6 +135,10 @@ struct ServeSettings {
         searchLimits.userLimit = try Self.limit("limit-search", settings)
         searchLimits.addressLimit = try Self.limit("limit-search-address", settings)
         self.searchLimits = searchLimits
+        var requestLimits = RequestLimits()
+        requestLimits.userLimit = try Self.limit("limit-requests", settings)
+        requestLimits.targetLimit = try Self.limit("limit-requests-target", settings)
+        self.requestLimits = requestLimits
 
         var gateway = GatewaySettings()
         gateway.address = address

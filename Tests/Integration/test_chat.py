@@ -77,6 +77,18 @@ def test_two_people_talk(chats):
     assert stat.S_IMODE(os.stat(chats.file("bob")).st_mode) == 0o600
 
 
+def test_friends_are_called_by_their_usernames(chats):
+    chats.say("alice2")
+    chats.say("alice")
+    assert "-- there is no alic to be found" in chats.say("bob", "/add alic")
+    assert "-- /add WHO [GREETING]" in chats.say("bob", "/add")
+    assert "-- you asked alice to be your friend" in chats.say("bob", "/add Alice hello", linger=1)
+    assert "-- alice2 has not asked you" in chats.say("alice", "/accept alice2")
+    assert "-- bob and you are friends" in chats.say("alice", "/accept bob", linger=1)
+    assert "-- you write to alice" in chats.say("bob", "/to alice")
+    assert "-- alice2 is not your friend" in chats.say("bob", "/to alice2")
+
+
 def test_a_terminal_is_not_steered_by_a_message(chats):
     chats.befriend()
     chats.say("alice", "a\x1b[2Jb\u202ec")

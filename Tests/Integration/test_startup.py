@@ -2,11 +2,12 @@
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from server import BINARY, Database, Server, free_ports, run_serve
+from server import BINARY, Database, Server, clean_environment, free_ports, run_serve
 
 LAUNCHER = Path(__file__).with_name("without_io_uring.py")
 
@@ -66,6 +67,15 @@ def test_postgres_url_with_a_password_is_not_repeated(arguments):
 
 def test_postgres_url_missing(arguments):
     assert_one_line(*run_serve(arguments, {}), "RINGWAY_POSTGRES_URL")
+
+
+@pytest.mark.parametrize("command", [["serve"], ["migrate"], ["seed"], ["keys", "rotate"]], ids=" ".join)
+def test_every_command_has_help(command):
+    for flag in ("--help", "-h"):
+        done = subprocess.run(
+            [BINARY, *command, flag], env=clean_environment(), capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("OVERVIEW: ") and "USAGE: ringway " + " ".join(command) in done.stdout
 
 
 def test_schema_not_migrated(postgres_url, arguments):

@@ -1,4 +1,5 @@
 // Where a setting's value comes from, and what is said of one that is wrong.
+import Foundation
 import Testing
 
 @testable import ServiceKit
@@ -159,10 +160,17 @@ import Testing
         #expect(try settings(["--ws-origins", " a, b ,,c"]).list("ws-origins") == ["a", "b", "c"])
     }
 
-    @Test func help__has_a_line_a_setting() {
-        let lines = Settings.describe(Self.known).split(separator: "\n")
-        #expect(lines.count == Self.known.count)
-        #expect(lines.first?.contains("--ws-port") == true)
-        #expect(lines.first?.hasSuffix("(default: 7400)") == true)
+    @Test func help__names_each_setting_once_and_fits_a_terminal() {
+        let long = Setting("a-name", default: "default", String(repeating: "many words ", count: 20))
+        let lines = Settings.describe(Self.known + [long]).split(separator: "\n")
+        let first = lines.filter { $0.hasPrefix("  --") }
+        #expect(first.count == Self.known.count + 1)
+        #expect(first.first?.contains("--ws-port") == true)
+        #expect(first.first?.hasSuffix("(default: 7400)") == true)
+        #expect(lines.last?.hasSuffix("(default: default)") == true)
+        #expect(lines.allSatisfy { $0.count <= 80 })
+        // What goes on in the next line stands under where it began.
+        let column = lines[0].distance(from: lines[0].startIndex, to: lines[0].range(of: "the WebSocket")!.lowerBound)
+        for line in lines where !line.hasPrefix("  --") { #expect(line.prefix { $0 == " " }.count == column) }
     }
 }
