@@ -2,8 +2,9 @@
 // (listening), gw_epoll_create.c (life). gw_io.h says what a backend does.
 //
 // Every socket is registered once, edge-triggered, for all it can ever tell; what the edges told is kept in its
-// flags, so that pausing, starving and resuming cost no system call. A readable socket takes one buffer a turn and
-// goes behind the others.
+// flags, so that pausing, starving and resuming cost no system call. A readable socket is received from once a turn, into
+// one buffer, or into several once it has filled one, and goes behind the others. A turn that has received
+// GW_EPOLL_TURN_BYTES leaves the rest to the next: then they are still in the cache when they are read and sent.
 //
 // Owned by one reactor and its thread; only wake is touched by others.
 //   READABLE and WANTED and OPEN => in one of the lists ready and starved
@@ -18,6 +19,8 @@
 enum {
     GW_EPOLL_EVENTS = 512,       // edges a turn
     GW_EPOLL_ACCEPTS_MAX = 64,   // accepts a turn
+    GW_EPOLL_BUFFERS_MAX = 16,   // a receive
+    GW_EPOLL_TURN_BYTES = 512 * 1024,
 };
 
 enum gw_epoll_flags {
@@ -39,6 +42,7 @@ struct gw_epoll_socket {
     uint32_t next_report;        // or the next free number
     uint16_t generation;         // tells an edge of a former owner from one of the present
     uint8_t flags;
+    uint8_t reach;               // receive buffers for its next receive
 };
 
 struct gw_socket_list {
@@ -55,6 +59,7 @@ struct gw_io_epoll {
     uint32_t socket_free;        // the first of those given back
     uint32_t buffers_free;
     uint32_t ready_count;
+    uint32_t bytes_left;         // to be received in this turn
     struct gw_socket_list ready;       // may have something to receive
     struct gw_socket_list starved;     // had, and found no buffer
     struct gw_socket_list reports;
@@ -68,6 +73,10 @@ struct gw_io_epoll {
 };
 
 static inline struct gw_io_epoll *gw_epoll(struct gw_io *io) { return (struct gw_io_epoll *)io; }
+
+static inline uint8_t *gw_epoll_buffer(const struct gw_io_epoll *e, uint32_t buffer) {
+    return e->io.receive_memory + (size_t)buffer * e->io.receive_buffer_bytes;
+}
 
 // What an edge is about: a socket with its generation, or one of the two others.
 #define GW_EDGE_WAKE UINT32_MAX

@@ -154,33 +154,64 @@ static unsigned gw_epoll_tell_reports(struct gw_io_epoll *e, struct gw_io_event 
 
 // Receiving.
 
-// One receive into one buffer. Returns the number of events, 0 or 1.
-static unsigned gw_epoll_receive(struct gw_io_epoll *e, uint32_t socket, struct gw_io_event *event) {
-    struct gw_epoll_socket *s = &e->sockets[socket];
-    const uint32_t buffer = e->buffers[e->buffers_free - 1];
-    uint8_t *data = e->io.receive_memory + (size_t)buffer * e->io.receive_buffer_bytes;
-    const ssize_t bytes = recv(s->fd, data, e->io.receive_buffer_bytes, MSG_DONTWAIT);
+// Into so many of the free buffers, in their order. Returns bytes, 0 for the end, or -errno.
+static ssize_t gw_epoll_take(struct gw_io_epoll *e, int fd, unsigned buffers) {
+    struct iovec iov[GW_EPOLL_BUFFERS_MAX];
+    const uint32_t *next = &e->buffers[e->buffers_free];
+    for (unsigned i = 0; i < buffers; i++) {
+        iov[i] = (struct iovec){ gw_epoll_buffer(e, *--next), e->io.receive_buffer_bytes };
+    }
+    struct msghdr message = { .msg_iov = iov, .msg_iovlen = buffers };
+    const ssize_t bytes = buffers == 1 ? recv(fd, iov->iov_base, iov->iov_len, MSG_DONTWAIT)
+                                       : recvmsg(fd, &message, MSG_DONTWAIT);
     e->stats.syscalls++;
+    return bytes < 0 ? -errno : bytes;
+}
+
+// Hands out what lies in the next free buffers; returns the number of events.
+static unsigned gw_epoll_hand_out(struct gw_io_epoll *e, uint32_t socket, size_t bytes, struct gw_io_event *events) {
+    unsigned count = 0;
+    while (bytes > 0) {
+        const uint32_t buffer = e->buffers[--e->buffers_free], most = e->io.receive_buffer_bytes;
+        const uint32_t part = bytes < most ? (uint32_t)bytes : most;
+        events[count++] = (struct gw_io_event){ .data = gw_epoll_buffer(e, buffer), .kind = GW_IO_RECEIVED,
+                                                .socket = socket, .buffer = buffer, .bytes = part };
+        bytes -= part;
+        e->bytes_left -= part < e->bytes_left ? part : e->bytes_left;
+    }
+    return count;
+}
+
+// One receive: into GW_EPOLL_BUFFERS_MAX after one that filled all of its own, into one fewer after each that did not.
+// Writes at most capacity events and returns their number.
+static unsigned gw_epoll_receive(struct gw_io_epoll *e, uint32_t socket, struct gw_io_event *events, unsigned capacity) {
+    struct gw_epoll_socket *s = &e->sockets[socket];
+    unsigned buffers = s->reach < e->buffers_free ? s->reach : e->buffers_free;
+    buffers = buffers < capacity ? buffers : capacity;
+    const ssize_t bytes = gw_epoll_take(e, s->fd, buffers);
+    unsigned count = 1;
     if (bytes > 0) {
-        e->buffers_free--;
-        // A stream that gave less than there was room for has no more, and an edge tells when it has (epoll(7)).
-        if ((size_t)bytes < e->io.receive_buffer_bytes && !(s->flags & GW_EPOLL_EXHAUST)) {
-            s->flags &= (uint8_t)~GW_EPOLL_READABLE;
+        count = gw_epoll_hand_out(e, socket, (size_t)bytes, events);
+        if ((size_t)bytes == (size_t)buffers * e->io.receive_buffer_bytes) {
+            s->reach = GW_EPOLL_BUFFERS_MAX;
+        } else {
+            s->reach -= s->reach > count;
+            // A stream that gave less than there was room for has no more, and an edge tells when it has (epoll(7)).
+            if (!(s->flags & GW_EPOLL_EXHAUST)) {
+                s->flags &= (uint8_t)~GW_EPOLL_READABLE;
+            }
         }
-        *event = (struct gw_io_event){ .data = data, .kind = GW_IO_RECEIVED, .socket = socket, .buffer = buffer,
-                                       .bytes = (uint32_t)bytes };
-    } else if (bytes < 0 && errno == EAGAIN) {
+    } else if (bytes == -EAGAIN) {
         s->flags &= (uint8_t)~(GW_EPOLL_READABLE | GW_EPOLL_EXHAUST);
         return 0;
-    } else if (bytes < 0 && errno == EINTR) {
-        gw_epoll_make_ready(e, socket);
-        return 0;
+    } else if (bytes == -EINTR) {
+        count = 0;
     } else {
         s->flags &= (uint8_t)~(GW_EPOLL_READABLE | GW_EPOLL_WANTED);
-        *event = (struct gw_io_event){ .kind = GW_IO_ENDED, .socket = socket, .result = bytes < 0 ? -errno : 0 };
+        *events = (struct gw_io_event){ .kind = GW_IO_ENDED, .socket = socket, .result = (int32_t)bytes };
     }
     gw_epoll_make_ready(e, socket);
-    return 1;
+    return count;
 }
 
 static int gw_epoll_may_receive(const struct gw_io_epoll *e, uint32_t socket) {
@@ -188,17 +219,18 @@ static int gw_epoll_may_receive(const struct gw_io_epoll *e, uint32_t socket) {
     return (e->sockets[socket].flags & all) == all;
 }
 
-// Those that waited for a buffer go first. Each socket that is ready now is looked at once.
+// Those that waited for a buffer go first. Each socket that is ready now is looked at once, while the turn's bytes last.
 static unsigned gw_epoll_receive_all(struct gw_io_epoll *e, struct gw_io_event *events, unsigned capacity) {
     unsigned count = 0;
     uint32_t looks = e->ready_count;
-    while (count < capacity && e->buffers_free > 0 && e->starved.first != GW_NO_SOCKET) {
+    e->bytes_left = GW_EPOLL_TURN_BYTES;
+    while (count < capacity && e->buffers_free > 0 && e->bytes_left > 0 && e->starved.first != GW_NO_SOCKET) {
         const uint32_t socket = gw_epoll_ready_pop(e, &e->starved);
         if (gw_epoll_may_receive(e, socket)) {
-            count += gw_epoll_receive(e, socket, &events[count]);
+            count += gw_epoll_receive(e, socket, &events[count], capacity - count);
         }
     }
-    for (; looks > 0 && (count < capacity || e->buffers_free == 0); looks--) {
+    for (; looks > 0 && ((count < capacity && e->bytes_left > 0) || e->buffers_free == 0); looks--) {
         const uint32_t socket = gw_epoll_ready_pop(e, &e->ready);
         e->ready_count--;
         if (!gw_epoll_may_receive(e, socket)) {
@@ -208,7 +240,7 @@ static unsigned gw_epoll_receive_all(struct gw_io_epoll *e, struct gw_io_event *
             gw_epoll_ready_push(e, &e->starved, socket);
             e->stats.receive_starved++;
         } else {
-            count += gw_epoll_receive(e, socket, &events[count]);
+            count += gw_epoll_receive(e, socket, &events[count], capacity - count);
         }
     }
     return count;
