@@ -367,9 +367,7 @@ void gw_conn_recall(struct gw_reactor *r, struct gw_conn *conn) {
 }
 
 void gw_conn_unsent(struct gw_reactor *r, struct gw_conn *conn, const uint8_t *chunk, int32_t result) {
-    uint32_t bytes;
-    memcpy(&bytes, chunk - GW_CHUNK_HEADER_BYTES, sizeof bytes);
-    const uint32_t taken = result > 0 ? (uint32_t)result : 0;
+    const uint32_t bytes = conn->chunk_bytes, taken = result > 0 ? (uint32_t)result : 0;
     assert(taken <= bytes);
     if (result < 0 && result != -EAGAIN && conn->phase < GW_PHASE_ENDED) {
         gw_conn_end(r, conn);

@@ -65,6 +65,7 @@ struct gw_conn {
     uint16_t short_turn;          // the turn (mod 2^16) in which its short messages went straight to events
     uint16_t input_first, input_last;   // receive buffers not yet decoded, GW_NO_BUFFER
     uint16_t epoch;               // the last in which it was sent to from the slate (gw_writer.h)
+    uint16_t chunk_bytes;         // and how much
     struct gw_buf *held;          // input older than that, copied off the receive ring while it had to wait
     struct gw_outbound out;
     uint32_t active_tick;         // of the last receive

@@ -170,6 +170,17 @@ static inline void gw_turn_completion(struct gw_reactor *r, struct gw_uring_fron
     }
 }
 
+// Everything on the slate has left. When epochs begin anew, connections of 2^16 turns ago must not seem to be of this one.
+static inline void gw_turn_renew_slate(struct gw_reactor *r, struct gw_uring_front *front) {
+    if (__builtin_expect(front->epoch == 0, 0)) {
+        for (uint32_t slot = 0; slot < r->slots_touched; slot++) {
+            r->conns[slot].epoch = 0;
+        }
+        front->epoch++;
+    }
+    gw_writer_wipe(r);
+}
+
 // The same over io_uring's completions where they lie, all of them: what is sent next must know how the last sends ended.
 static int gw_turn_walk(struct gw_reactor *r, struct gw_uring_front *front, uint64_t timeout_ns) {
     const int error = front->begin(r->io, timeout_ns);
@@ -192,7 +203,7 @@ static int gw_turn_walk(struct gw_reactor *r, struct gw_uring_front *front, uint
     r->stats.messages_in += (uint64_t)(r->event - r->events);
     front->end(r->io, end);
     if (front->row_open) {
-        gw_writer_wipe(r);
+        gw_turn_renew_slate(r, front);
     }
     return 0;
 }
@@ -411,7 +422,7 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     };
     const uint32_t slate_bytes = config->outbound_bytes_max < GW_SLATE_BYTES_MAX ? config->outbound_bytes_max
                                                                                  : GW_SLATE_BYTES_MAX;
-    r->slate_limit = r->slate + slate_bytes - 2 * GW_CHUNK_HEADER_BYTES - GW_SHORT_FRAME_BYTES_MAX;
+    r->slate_limit = r->slate + slate_bytes - GW_SHORT_FRAME_BYTES_MAX;
     gw_writer_wipe(r);
     r->event = r->events;
     r->spent_end = r->spent;

@@ -42,10 +42,11 @@ struct gw_writer {
     gw_conn_id id;
     uint8_t *cursor;
     const uint8_t *limit;
-    uint8_t *chunk;
     struct io_uring_sqe *request;
+    uint16_t *chunk_bytes;         // the connection's
     const struct gw_frame *frame;  // the latest that was written to the slate, and where it lies
     const uint8_t *frame_data;
+    uint32_t frame_bytes;
 };
 
 struct gw_reactor {
@@ -98,6 +99,7 @@ struct gw_reactor {
     struct gw_io_event *io_events;
     uint8_t *slate;
     struct io_uring_sqe no_request;
+    uint16_t no_bytes;
     struct gw_wheel wheel;
 };
 

@@ -38,6 +38,31 @@ static int gw_send_done(struct gw_reactor *r, struct gw_conn *conn, int error) {
 
 static int gw_frame_fits(const struct gw_reactor *r, uint64_t length) { return length <= r->frame_payload_max; }
 
+// Makes a connection for which the turn has written already the writer again, if its chunk and so many bytes more have room at
+// the slate's end. A chunk that is not the last becomes so by a copy.
+__attribute__((noinline))
+static int gw_writer_return(struct gw_reactor *r, struct gw_conn *conn, uint32_t bytes) {
+    struct gw_writer *w = &r->writer;
+    gw_writer_end(r);
+    struct io_uring_sqe *request = gw_conn_written(conn, r->front);
+    const uint8_t *chunk = (const uint8_t *)(uintptr_t)request->addr;
+    const uint32_t moved = chunk + conn->chunk_bytes != w->cursor ? conn->chunk_bytes : 0;
+    if (moved > GW_SLATE_FRAME_BYTES_MAX || w->cursor + moved + bytes >= r->slate_limit) {
+        return 0;
+    }
+    if (moved > 0) {
+        memcpy(w->cursor, chunk, moved);
+        gw_uring_move_short(request, w->cursor);
+        w->cursor += moved;
+    }
+    r->stats.bytes_out -= conn->chunk_bytes;   // they are counted with all of the chunk
+    w->request = request;
+    w->chunk_bytes = &conn->chunk_bytes;
+    w->id = conn->id;
+    w->limit = r->slate_limit;
+    return 1;
+}
+
 // A message that is not short, from the slate all the same. 0: it is too long, or has to wait.
 __attribute__((always_inline))
 static inline int gw_conn_send_longer(struct gw_reactor *r, struct gw_conn *conn, enum gw_ws_opcode opcode,
@@ -47,16 +72,17 @@ static inline int gw_conn_send_longer(struct gw_reactor *r, struct gw_conn *conn
     if (length <= GW_WS_CONTROL_BYTES_MAX || bytes > GW_SLATE_FRAME_BYTES_MAX || w->cursor + bytes > r->slate_limit) {
         return 0;
     }
-    const int goes_on = w->limit != NULL && w->id == conn->id;
-    if (!goes_on && (!gw_conn_is_silent(conn, r->front) || !gw_uring_wrap_row(r->front))) {
+    const int is_first = gw_conn_is_silent(conn, r->front);
+    if (is_first ? !gw_uring_wrap_row(r->front) : !gw_writer_is(w, conn)
+        && !(gw_conn_is_written(conn, r->front) && gw_writer_return(r, conn, bytes))) {
         return 0;
     }
-    uint8_t *const frame = goes_on ? w->cursor : gw_writer_next(r);
+    uint8_t *const frame = w->cursor;
     memcpy(frame + gw_ws_encode_header(frame, opcode, length), data, length);
-    if (goes_on) {
-        w->cursor = frame + bytes;
+    if (is_first) {
+        gw_writer_begin(r, r->front, conn, frame + bytes);
     } else {
-        gw_writer_begin(r, conn, frame + bytes);
+        w->cursor = frame + bytes;
     }
     r->stats.messages_out++;
     return 1;
@@ -107,6 +133,14 @@ static int gw_conn_send_queued(struct gw_reactor *r, struct gw_conn *conn, enum 
     return gw_conn_send_slow(r, conn, opcode, data, length);
 }
 
+// A short message to somebody for whom the turn has written already.
+__attribute__((noinline))
+static int gw_conn_send_behind(struct gw_reactor *r, struct gw_conn *conn, enum gw_opcode opcode, const uint8_t *data,
+                               uint64_t length) {
+    return gw_opcode_is_sendable(opcode) && gw_writer_return(r, conn, 0)
+         ? gw_conn_send(r, conn->id, opcode, data, length) : gw_conn_send_queued(r, conn, opcode, data, length);
+}
+
 // The row is full: it may go on at the ring's beginning.
 __attribute__((noinline))
 static int gw_conn_send_wrapped(struct gw_reactor *r, struct gw_conn *conn, enum gw_opcode opcode, const uint8_t *data,
@@ -125,13 +159,17 @@ static int gw_conn_send_first(struct gw_reactor *r, struct gw_conn *conn, enum g
     if (length > GW_WS_CONTROL_BYTES_MAX) {
         return gw_conn_send_slow(r, conn, opcode, data, length);
     }
-    if (!gw_conn_is_silent(conn, front) || w->cursor >= r->slate_limit || !gw_opcode_is_sendable(opcode)) {
+    if (!gw_conn_is_silent(conn, front)) {
+        return gw_conn_is_written(conn, front) ? gw_conn_send_behind(r, conn, opcode, data, length)
+                                               : gw_conn_send_queued(r, conn, opcode, data, length);
+    }
+    if (w->cursor >= r->slate_limit || !gw_opcode_is_sendable(opcode)) {
         return gw_conn_send_queued(r, conn, opcode, data, length);
     }
     if (gw_uring_row_is_full(front)) {
         return gw_conn_send_wrapped(r, conn, opcode, data, length);
     }
-    gw_writer_begin(r, conn, gw_write_short(gw_writer_next(r), opcode, data, length));
+    gw_writer_begin(r, front, conn, gw_write_short(w->cursor, opcode, data, length));
     r->stats.messages_out++;
     return 0;
 }
@@ -192,7 +230,7 @@ static int gw_conn_send_frame_queued(struct gw_reactor *r, gw_conn_id id, struct
     return gw_send_done(r, conn, gw_outbound_append_shared(&conn->out, &r->references, gw_frame_buf(frame)));
 }
 
-// Writes a frame to the slate, once for all whom it is sent to one after the other: a chunk that is nobody's.
+// Writes a frame to the slate, once for all whom it is sent to one after the other.
 static int gw_writer_write_frame(struct gw_reactor *r, const struct gw_frame *frame, const struct gw_buf *buf) {
     struct gw_writer *w = &r->writer;
     const uint32_t bytes = gw_buf_length(buf);
@@ -202,25 +240,63 @@ static int gw_writer_write_frame(struct gw_reactor *r, const struct gw_frame *fr
     }
     w->frame = frame;
     w->frame_data = w->cursor;
-    memcpy(w->cursor - GW_CHUNK_HEADER_BYTES, &bytes, sizeof bytes);
+    w->frame_bytes = bytes;
     memcpy(w->cursor, buf->data + buf->start, bytes);
-    w->chunk = w->cursor = w->cursor + bytes + GW_CHUNK_HEADER_BYTES;
+    w->cursor += bytes;
+    gw_writer_rest(r);
     return 1;
+}
+
+// Tries again once there is what was missing.
+__attribute__((noinline))
+static int gw_conn_send_frame_slow(struct gw_reactor *r, gw_conn_id id, struct gw_frame *frame) {
+    const int had_writer = r->writer.limit != NULL, was_full = gw_uring_row_is_full(r->front);
+    gw_writer_end(r);
+    const int wrote = r->writer.frame != frame && gw_writer_write_frame(r, frame, gw_frame_buf(frame));
+    const int wrapped = was_full && gw_uring_wrap_row(r->front);
+    return had_writer || wrote || wrapped ? gw_conn_send_frame(r, id, frame) : gw_conn_send_frame_queued(r, id, frame);
+}
+
+// The frame does not lie behind what the turn has written for the connection before.
+__attribute__((noinline))
+static int gw_conn_send_frame_copied(struct gw_reactor *r, struct gw_conn *conn, struct gw_frame *frame) {
+    struct gw_writer *w = &r->writer;
+    if (!gw_writer_return(r, conn, w->frame_bytes)) {
+        return gw_conn_send_frame_queued(r, conn->id, frame);
+    }
+    memcpy(w->cursor, w->frame_data, w->frame_bytes);
+    w->cursor += w->frame_bytes;
+    r->stats.messages_out++;
+    return 0;
 }
 
 int gw_conn_send_frame(struct gw_reactor *r, gw_conn_id id, struct gw_frame *frame) {
     struct gw_writer *w = &r->writer;
+    struct gw_uring_front *front = r->front;
     const uint32_t slot = (uint32_t)id;
     if (slot >= r->connections_max) {
         return GW_ENOCONN;
     }
     struct gw_conn *conn = &r->conns[slot];
-    if (conn->id != id || !gw_conn_is_silent(conn, r->front) || !gw_uring_wrap_row(r->front)
-        || (w->frame != frame && !gw_writer_write_frame(r, frame, gw_frame_buf(frame)))) {
-        return gw_conn_send_frame_queued(r, id, frame);
+    if (conn->id != id || w->frame != frame || !gw_conn_is_open_without(conn, GW_CONN_SENDING | GW_CONN_DIRTY)) {
+        return gw_conn_send_frame_slow(r, id, frame);
     }
-    const uint32_t bytes = gw_buf_length(gw_frame_buf(frame));
-    gw_conn_send_slate(r->front, conn, w->frame_data)->len = bytes;
+    const uint32_t bytes = w->frame_bytes;
+    if (conn->epoch != front->epoch && !gw_uring_row_is_full(front)) {
+        conn->chunk_bytes = (uint16_t)bytes;
+        gw_conn_send_slate(front, conn, w->frame_data)->len = bytes;
+    } else {
+        // What the turn has written for the connection before goes on with the frame, if it lies behind.
+        if (!gw_conn_is_written(conn, front) || w->limit != NULL) {
+            return gw_conn_send_frame_slow(r, id, frame);
+        }
+        struct io_uring_sqe *request = gw_conn_written(conn, front);
+        if (request->addr + conn->chunk_bytes != (uintptr_t)w->frame_data) {
+            return gw_conn_send_frame_copied(r, conn, frame);
+        }
+        conn->chunk_bytes = (uint16_t)(conn->chunk_bytes + bytes);
+        request->len = conn->chunk_bytes;
+    }
     r->stats.bytes_out += bytes;
     r->stats.messages_out++;
     return 0;

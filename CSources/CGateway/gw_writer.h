@@ -2,11 +2,14 @@
 // submits it; what the kernel does not take at once, it tells (gw_uring_front.h), and that is queued like any other
 // (gw_send.c). So a short message needs neither a buffer of its connection nor a completion.
 //
-// The slate is wiped when a row of requests is opened. It holds chunks: a length, and frames for one send. The writer is
-// the connection whose chunk is the last: its next message goes to the cursor, without a look at the connection. Length
-// and request of the last chunk are written when the next begins, or when the writer ends.
+// The slate is wiped when a row of requests is opened. It holds frames one behind the other, and a request sends a run of
+// them: a connection's chunk, of which a frame for many is part of several. The writer is the connection whose chunk is the
+// last: its next message goes to the cursor, without a look at the connection. The chunk's length is written when the next
+// begins, or when the writer ends. Whatever else is sent to a connection in the turn makes its chunk longer (gw_send.c).
 //   cursor < limit => a short message has room
 //   limit = NULL: nobody is the writer, and request is nobody's
+//   conn->epoch = front->epoch, the row is open, nothing is queued => the connection's request is in the row, and all of
+//   its chunk, but for the writer's, is chunk_bytes long
 //   no chunk is longer than a queue may be
 // Owner and thread: the reactor's.
 #ifndef GW_WRITER_H
@@ -17,7 +20,6 @@
 enum {
     GW_SLATE_BYTES_MAX = 1 << 16,   // and aligned to as many, so that 16 bits of an address tell where in the slate it is
     GW_SLATE_BYTES_MIN = 512,
-    GW_CHUNK_HEADER_BYTES = 4,
     GW_SLATE_FRAME_BYTES_MAX = 2048,   // a longer one costs less in the queue
     GW_SHORT_HEADER_BYTES = 2,
     GW_SHORT_FRAME_BYTES_MAX = GW_SHORT_HEADER_BYTES + GW_WS_CONTROL_BYTES_MAX,
@@ -63,7 +65,16 @@ static inline int gw_conn_is_silent(const struct gw_conn *conn, const struct gw_
     return gw_conn_is_open_without(conn, GW_CONN_SENDING | GW_CONN_DIRTY) && conn->epoch != front->epoch;
 }
 
-// Sends what the slate has at data; the row is not full. The caller sets the request's length.
+// Whether what is sent to it now may leave with what was written for it in this epoch.
+static inline int gw_conn_is_written(const struct gw_conn *conn, const struct gw_uring_front *front) {
+    return gw_conn_is_open_without(conn, GW_CONN_SENDING | GW_CONN_DIRTY) && conn->epoch == front->epoch && front->row_open;
+}
+static inline struct io_uring_sqe *gw_conn_written(const struct gw_conn *conn, const struct gw_uring_front *front) {
+    const uint32_t offset = conn->request - (uint32_t)(uintptr_t)front->requests;
+    return (struct io_uring_sqe *)((uint8_t *)front->requests + offset);
+}
+
+// Sends what the slate has at data; the row is not full. The caller sets the length, of the request and of the chunk.
 __attribute__((always_inline))
 static inline struct io_uring_sqe *gw_conn_send_slate(struct gw_uring_front *front, struct gw_conn *conn,
                                                       const uint8_t *data) {
@@ -73,49 +84,53 @@ static inline struct io_uring_sqe *gw_conn_send_slate(struct gw_uring_front *fro
     return request;
 }
 
-// Length and request of the last chunk.
+// The length of the last chunk.
 static inline void gw_writer_settle(struct gw_reactor *r) {
     struct gw_writer *w = &r->writer;
-    const uint32_t bytes = (uint32_t)(w->cursor - w->chunk);
-    memcpy(w->chunk - GW_CHUNK_HEADER_BYTES, &bytes, sizeof bytes);
+    const uint32_t bytes = (uint32_t)((uintptr_t)w->cursor - w->request->addr);
     w->request->len = bytes;
+    *w->chunk_bytes = (uint16_t)bytes;
     r->stats.bytes_out += bytes;
 }
 
-// A chunk of nothing follows.
-static inline void gw_writer_end(struct gw_reactor *r) {
+// Nobody's chunk of nothing is the last.
+static inline void gw_writer_rest(struct gw_reactor *r) {
     struct gw_writer *w = &r->writer;
-    if (w->limit != NULL) {
+    r->no_request.addr = (uint64_t)(uintptr_t)w->cursor;
+    w->request = &r->no_request;
+    w->chunk_bytes = &r->no_bytes;
+    w->limit = NULL;
+}
+
+static inline int gw_writer_is(const struct gw_writer *w, const struct gw_conn *conn) {
+    return w->limit != NULL && w->id == conn->id;
+}
+
+static inline void gw_writer_end(struct gw_reactor *r) {
+    if (r->writer.limit != NULL) {
         gw_writer_settle(r);
-        w->chunk = w->cursor = w->cursor + GW_CHUNK_HEADER_BYTES;
-        w->request = &r->no_request;
-        w->limit = NULL;
+        gw_writer_rest(r);
     }
 }
 
-// Where the next chunk's bytes begin.
-static inline uint8_t *gw_writer_next(const struct gw_reactor *r) { return r->writer.cursor + GW_CHUNK_HEADER_BYTES; }
-
-// They end at end, and are sent to the connection, which is silent; the row is not full.
+// What was written from the cursor to end is a chunk for the connection, which is silent; the row is not full.
 __attribute__((always_inline))
-static inline void gw_writer_begin(struct gw_reactor *r, struct gw_conn *conn, uint8_t *end) {
+static inline void gw_writer_begin(struct gw_reactor *r, struct gw_uring_front *front, struct gw_conn *conn, uint8_t *end) {
     struct gw_writer *w = &r->writer;
-    uint8_t *const chunk = gw_writer_next(r);
+    uint8_t *const chunk = w->cursor;
     gw_writer_settle(r);
-    w->chunk = chunk;
     w->cursor = end;
-    w->request = gw_conn_send_slate(r->front, conn, chunk);
+    w->request = gw_conn_send_slate(front, conn, chunk);
+    w->chunk_bytes = &conn->chunk_bytes;
     w->id = conn->id;
     w->limit = r->slate_limit;
 }
 
 // Everything on the slate has left.
 static inline void gw_writer_wipe(struct gw_reactor *r) {
-    struct gw_writer *w = &r->writer;
-    w->chunk = w->cursor = r->slate + GW_CHUNK_HEADER_BYTES;
-    w->request = &r->no_request;
-    w->limit = NULL;
-    w->frame = NULL;
+    r->writer.cursor = r->slate;
+    r->writer.frame = NULL;
+    gw_writer_rest(r);
 }
 
 #endif

@@ -310,6 +310,103 @@ static void sends__of_a_turn_may_be_more_than_the_ring_holds(void) {
     world_close(&w);
 }
 
+static void send_to_all(struct world *w, struct reader *readers, uint32_t count, uint32_t number) {
+    uint8_t payload[PAYLOAD_MAX];
+    struct gw_frame *frame;
+    CHECK(gw_frame_create(w->reactor, GW_BINARY, payload, message_of(number, payload), &frame) == 0);
+    for (uint32_t to = 0; to < count; to++) {
+        CHECK(gw_conn_send_frame(w->reactor, readers[to].id, frame) == 0);
+        expect(&readers[to], number);
+    }
+    gw_frame_release(w->reactor, frame);
+}
+
+static uint32_t next_short(uint32_t number) {
+    uint8_t payload[PAYLOAD_MAX];
+    do {
+        number++;
+    } while (message_of(number, payload) > 125);
+    return number;
+}
+
+// Where short messages need no buffer, several of a turn to one connection need none either, and make one send.
+static void sends__of_a_turn_to_one_leave_as_one(void) {
+    const struct gw_config config = config_of(CLIENTS);
+    static struct reader readers[CLIENTS];
+    struct world w;
+    uint32_t number = 0;
+    world_open(&w, &config);
+    for (int i = 0; i < CLIENTS; i++) {
+        reader_open(&w, &readers[i]);
+    }
+    world_turn(&w, 0);
+    world_turn(&w, 0);
+    CHECK(world_stats(&w).pool_bytes == 0);
+    for (int round = 0; round < 3; round++) {
+        const uint64_t before = world_stats(&w).bytes_out;
+        uint64_t bytes = 0;
+        for (int times = 0; times < 3; times++) {
+            send_to_all(&w, readers, CLIENTS, number = next_short(number));
+            send_one(&w, &readers[times], number = next_short(number));
+            send_one(&w, &readers[times + 1], number = next_short(number));
+            send_one(&w, &readers[times], number = next_short(number));
+            send_to_all(&w, readers, 2, number = next_short(number));
+        }
+        if (test_backend() == GW_BACKEND_IO_URING && !test_over_tls()) {
+            CHECK(world_stats(&w).pool_bytes == 0);
+            world_turn(&w, 0);
+            uint8_t got[8 * PAYLOAD_MAX], payload[PAYLOAD_MAX];
+            for (int i = 0; i < CLIENTS; i++) {
+                uint64_t all = 0;
+                for (uint32_t at = readers[i].first; at != readers[i].end; at++) {
+                    const uint64_t length = message_of(readers[i].numbers[at % WAITING_MAX], payload);
+                    all += length + (length < 126 ? 2 : 4);
+                }
+                CHECK(recv(readers[i].fd, got, sizeof got, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)all);
+                bytes += all;
+            }
+            CHECK(world_stats(&w).bytes_out == before + bytes);
+        }
+        for (int i = 0; i < CLIENTS; i++) {
+            read_all(&w, &readers[i]);
+        }
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        close(readers[i].fd);
+    }
+    world_turn_for(&w, 20);
+    CHECK(world_stats(&w).pool_bytes == 0);
+    world_close(&w);
+}
+
+// Turns are counted in 16 bits: what was sent to a connection so many turns ago has left.
+static void sends__know_the_turn_from_one_of_long_ago(void) {
+    const struct gw_config config = config_of(2);
+    static struct reader readers[2];
+    struct world w;
+    uint32_t number = 0;
+    world_open(&w, &config);
+    reader_open(&w, &readers[0]);
+    reader_open(&w, &readers[1]);
+    for (int distance = -3; distance <= 3; distance++) {
+        send_to_all(&w, readers, 2, ++number);
+        send_one(&w, &readers[0], ++number);
+        read_all(&w, &readers[0]);
+        read_all(&w, &readers[1]);
+        for (int turn = 0; turn < 65536 + distance; turn++) {
+            world_turn(&w, 0);
+        }
+        send_to_all(&w, readers, 2, ++number);
+        send_one(&w, &readers[1], ++number);
+        read_all(&w, &readers[0]);
+        read_all(&w, &readers[1]);
+    }
+    close(readers[0].fd);
+    close(readers[1].fd);
+    world_turn_for(&w, 20);
+    world_close(&w);
+}
+
 int main(void) {
     RUN(sends__of_a_turn_keep_their_order_whatever_they_are);
     RUN(sends__to_who_does_not_read_are_kept_in_order_until_the_queue_is_full);
@@ -318,6 +415,8 @@ int main(void) {
     RUN(sends__to_a_tiny_queue_are_counted_one_by_one);
     RUN(sends__before_a_close_arrive_before_it);
     RUN(sends__reach_no_later_owner_of_the_slot);
+    RUN(sends__of_a_turn_to_one_leave_as_one);
+    RUN_PLAIN(sends__know_the_turn_from_one_of_long_ago);
     RUN_PLAIN(sends__of_a_turn_may_be_more_than_the_ring_holds);
     return 0;
 }

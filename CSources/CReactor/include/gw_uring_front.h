@@ -139,6 +139,12 @@ static inline struct io_uring_sqe *gw_uring_send_short(struct gw_uring_front *fr
     return request;
 }
 
+// The bytes of a short send that the kernel has not taken lie elsewhere now.
+static inline void gw_uring_move_short(struct io_uring_sqe *request, const uint8_t *data) {
+    request->addr = (uint64_t)(uintptr_t)data;
+    request->user_data = gw_request_pack(GW_SEND_SHORT, (uint16_t)(uintptr_t)data, gw_request_socket(request->user_data));
+}
+
 // The short send to the socket of whose request only the low half of the address is known; NULL: the kernel has taken it.
 static inline struct io_uring_sqe *gw_uring_find_short(const struct gw_uring_front *front, uint32_t socket, uint32_t low) {
     const uint32_t at = (low - (uint32_t)(uintptr_t)front->requests) / sizeof *front->requests;
