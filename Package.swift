@@ -27,6 +27,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -87,13 +88,23 @@ let package = Package(
         .target(
             name: "HTTPAPI",
             dependencies: [
-                "Contract", "ServiceKit", logging,
+                "Connections", "Contract", "ServiceKit", logging,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "Crypto", package: "swift-crypto"),
             ] + grpc,
             resources: [.copy("Resources")]),
+        .target(name: "Connections", dependencies: [.product(name: "NIOCore", package: "swift-nio")]),
+        .target(
+            name: "GRPCAPI",
+            dependencies: [
+                "Connections", "Contract", "ServiceKit",
+                .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
+            ] + grpc),
         .target(
             name: "RingwayClient",
             dependencies: [
@@ -106,11 +117,10 @@ let package = Package(
         .executableTarget(
             name: "ringway",
             dependencies: [
-                "Auth", "Cache", "Profile", "Friendship", "Inbox", "Gateway", "HTTPAPI", "RingwayClient", "Outbox", "Reactor",
-                "Postgres", "Redis", "ServiceKit", logging,
+                "Auth", "Cache", "Connections", "Profile", "Friendship", "Inbox", "Gateway", "GRPCAPI", "HTTPAPI",
+                "RingwayClient", "Outbox", "Postgres", "Reactor", "Redis", "ServiceKit", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
-                .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ] + grpc),
 
@@ -146,6 +156,19 @@ let package = Package(
                 .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
             ]),
+        .testTarget(
+            name: "ConnectionsTests",
+            dependencies: [
+                "Connections", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]),
+        .testTarget(
+            name: "GRPCAPITests",
+            dependencies: [
+                "Connections", "Contract", "GRPCAPI", "ServiceKit", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
+            ] + grpc),
         .target(
             name: "TestSupport",
             dependencies: [

@@ -48,7 +48,7 @@ services='Auth|Profile|Friendship|Inbox'
 for service in Auth Profile Friendship Inbox; do
     mapfile -t own < <(list "Sources/$service/*.swift")
     others=$(tr '|' '\n' <<<"$services" | grep -vx "$service" | paste -sd '|')
-    rule "services never import each other or a door" "^\\s*import ($others|Gateway|HTTPAPI)\\b" "${own[@]}"
+    rule "services never import each other or a door" "^\\s*import ($others|Gateway|GRPCAPI|HTTPAPI)\\b" "${own[@]}"
 done
 mapfile -t quiet < <(list 'Sources/*.swift' | grep -v '^Sources/ringway/')
 rule "libraries log, they don't print" '^\s*(print|debugPrint|dump)\(' "${quiet[@]}"

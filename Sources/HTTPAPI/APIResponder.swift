@@ -8,7 +8,6 @@ import Hummingbird
 import Logging
 import NIOCore
 import ServiceKit
-import Synchronization
 
 /// What Hummingbird gives with a request: the connection, to end it, and where to log.
 struct APIContext: InitializableFromSource, Sendable {
@@ -27,13 +26,16 @@ struct APIResponder: HTTPResponder {
     let routes: RouteTable
     let requestTimeout: Duration
     let proxies: TrustedProxies
+    private let connections: HTTPConnections
     private let documentation = DocumentationPages()
-    private let largeBodies = LargeBodies()
+    /// Bodies above the ordinary size that are in memory at a time: what bounds it, since connections are many.
+    private let largeBodies = Places(32)
 
-    init(routes: RouteTable, requestTimeout: Duration, proxies: TrustedProxies) {
+    init(routes: RouteTable, requestTimeout: Duration, proxies: TrustedProxies, connections: HTTPConnections) {
         self.routes = routes
         self.requestTimeout = requestTimeout
         self.proxies = proxies
+        self.connections = connections
     }
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
@@ -82,9 +84,11 @@ struct APIResponder: HTTPResponder {
         }
         let said = Parameters(path: parameters, query: try Parameters.each(request.uri.queryParameters), headers: request.headers)
         let (callMetadata, callOptions) = (metadata, options)
-        return try await withDeadline(requestTimeout, on: channel.eventLoop) {
+        let answer = try await withDeadline(requestTimeout, on: channel.eventLoop) {
             try await route.answer(said, body, callMetadata, callOptions)
         }
+        if route.summary?.needsToken == true { connections.trust(ObjectIdentifier(channel)) }
+        return answer
     }
 
     /// Lets a large body in, if its sender may and there is room. A body that is not received is in the way of whatever
@@ -189,24 +193,5 @@ extension Route.Intake {
     /// Without its parameters, in lower case.
     static func mediaType(of contentType: String) -> String {
         contentType.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces).lowercased()
-    }
-}
-
-/// How many bodies above the ordinary size are in memory at a time: what bounds it, since connections are many.
-private final class LargeBodies: Sendable {
-    private static let countMax = 32
-    private let count = Atomic(0)
-
-    /// False: no room.
-    func enter() -> Bool {
-        guard count.add(1, ordering: .relaxed).newValue <= Self.countMax else {
-            leave()
-            return false
-        }
-        return true
-    }
-
-    func leave() {
-        count.subtract(1, ordering: .relaxed)
     }
 }

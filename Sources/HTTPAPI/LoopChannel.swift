@@ -3,19 +3,33 @@
 //
 // What runs there holds up the loop's other connections, so nothing long does: hashes and pictures have threads of their
 // own, and the database's client has one.
+import Connections
 import HummingbirdCore
 import Logging
 import NIOCore
+import ServiceKit
 
 struct LoopChannel: ServerChildChannel {
     private let base: HTTP1Channel
+    private let connections: HTTPConnections
+    private let proxies: TrustedProxies
+    private let progressTimeout: Duration
 
-    init(_ base: HTTP1Channel) {
+    init(_ base: HTTP1Channel, connections: HTTPConnections, proxies: TrustedProxies, progressTimeout: Duration) {
         self.base = base
+        self.connections = connections
+        self.proxies = proxies
+        self.progressTimeout = progressTimeout
     }
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
-        base.setup(channel: channel, logger: logger)
+        channel.eventLoop.makeCompletedFuture {
+            let handlers = channel.pipeline.syncOperations
+            try handlers.addHandler(StrangersGate(connections, proxies))
+            try handlers.addHandler(ProgressGuard(timeout: progressTimeout))
+        }.flatMap {
+            base.setup(channel: channel, logger: logger)
+        }
     }
 
     func handle(value: HTTP1Channel.Value, logger: Logger) async {
@@ -23,6 +37,30 @@ struct LoopChannel: ServerChildChannel {
         await LoopExecutor.$current.withValue(executor) {
             await withTaskExecutorPreference(executor) { await base.handle(value: value, logger: logger) }
         }
+    }
+}
+
+/// Closes a connection that its address may not have, before anything is read from it.
+private final class StrangersGate: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let connections: HTTPConnections
+    private let proxies: TrustedProxies
+
+    init(_ connections: HTTPConnections, _ proxies: TrustedProxies) {
+        self.connections = connections
+        self.proxies = proxies
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let name = ObjectIdentifier(context.channel)
+        let peer = Peer(address: context.channel.remoteAddress?.ipAddress ?? "")
+        guard connections.admit(name, network: proxies.trusts(peer.address) ? nil : peer.network) else {
+            context.close(promise: nil)
+            return
+        }
+        context.channel.closeFuture.whenComplete { [connections] _ in connections.end(name) }
+        context.fireChannelActive()
     }
 }
 

@@ -14,19 +14,23 @@ public struct AuthenticationInterceptor: ServerInterceptor {
     private let proxies: TrustedProxies
     private let serviceSecret: ServiceSecret?
     private let verify: @Sendable (_ accessToken: String) async throws -> Caller
+    private let onProof: @Sendable (_ remotePeer: String) -> Void
 
     /// - Parameters:
     ///   - proxies: who may say at the network's door from which address a call comes.
     ///   - serviceSecret: what other services prove themselves with at the network's door; without one it serves none.
     ///   - verify: throws UNAUTHENTICATED for a token that is not good, with one text for every reason.
+    ///   - onProof: told the connection, by gRPC's name for its other end, of each call whose token was good.
     public init(
         door: Door, proxies: TrustedProxies = .none, serviceSecret: ServiceSecret? = nil,
-        verify: @escaping @Sendable (_ accessToken: String) async throws -> Caller
+        verify: @escaping @Sendable (_ accessToken: String) async throws -> Caller,
+        onProof: @escaping @Sendable (_ remotePeer: String) -> Void = { _ in }
     ) {
         self.door = door
         self.proxies = proxies
         self.serviceSecret = serviceSecret
         self.verify = verify
+        self.onProof = onProof
     }
 
     public func intercept<Input: Sendable, Output: Sendable>(
@@ -50,8 +54,10 @@ public struct AuthenticationInterceptor: ServerInterceptor {
                 return try await serve()
             case (.user, _):
                 let caller = try await caller(metadata)
+                onProof(remotePeer())
                 return try await Caller.$current.withValue(caller) { try await serve() }
             case (.service, .network) where isService(metadata, calling: method):
+                onProof(remotePeer())
                 return try await serve()
             case (.service, .network), (nil, _):
                 throw RPCError(code: .unimplemented, message: "no such method")

@@ -5,7 +5,6 @@ import Contract
 import GRPCCore
 import HTTPAPI
 import ServiceKit
-import Synchronization
 
 actor NodeHealth {
     private static let memory: Duration = .milliseconds(500)
@@ -56,7 +55,7 @@ struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
         AccessPolicy.methods.keys.compactMap { $0.split(separator: "/").first.map(String.init) } + [""])
 
     private let health: NodeHealth
-    private let watchers = Watchers()
+    private let watchers = Places(Self.watchersMax)
 
     init(health: NodeHealth) {
         self.health = health
@@ -83,7 +82,7 @@ struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
         request: Grpc_Health_V1_HealthCheckRequest, response: RPCWriter<Grpc_Health_V1_HealthCheckResponse>,
         context: ServerContext
     ) async throws {
-        guard watchers.enter(atMost: Self.watchersMax) else {
+        guard watchers.enter() else {
             throw RPCError(code: .resourceExhausted, message: "\(Self.watchersMax) streams are open; ask Check instead")
         }
         defer { watchers.leave() }
@@ -100,22 +99,5 @@ struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
     private func status(of service: String) async -> Status {
         guard Self.names.contains(service) else { return .serviceUnknown }
         return await health.readiness().problems.isEmpty ? .serving : .notServing
-    }
-}
-
-private final class Watchers: Sendable {
-    private let count = Atomic(0)
-
-    /// False: no room.
-    func enter(atMost limit: Int) -> Bool {
-        guard count.add(1, ordering: .relaxed).newValue <= limit else {
-            leave()
-            return false
-        }
-        return true
-    }
-
-    func leave() {
-        count.subtract(1, ordering: .relaxed)
     }
 }

@@ -6,9 +6,9 @@ import Auth
 import Cache
 import Contract
 import Friendship
+import GRPCAPI
 import GRPCCore
 import GRPCInProcessTransport
-import GRPCNIOTransportHTTP2
 import Gateway
 import HTTPAPI
 import Inbox
@@ -108,23 +108,29 @@ private struct Node {
             readiness.remarks["redis"] = cache.complaint
             return readiness
         }
+        let grpc = GRPCAPI(
+            settings.grpc, longRequests: ["ringway.v1.ProfileService/SetMyAvatar": (2 << 20) + 1024],
+            longCalls: ["grpc.health.v1.Health/Watch"])
         let network = GRPCServer(
-            transport: .http2NIOPosix(
-                address: .ipv4(host: settings.address, port: settings.grpcPort), transportSecurity: .plaintext),
-            services: services + [HealthService(health: health)],
+            transport: grpc.transport, services: services + [HealthService(health: health)],
             interceptors: [
                 DeadlineInterceptor(),
                 AuthenticationInterceptor(
-                    door: .network, proxies: settings.proxies, serviceSecret: settings.serviceSecret, verify: verify)
+                    door: .network, proxies: settings.proxies, serviceSecret: settings.serviceSecret, verify: verify,
+                    onProof: grpc.trust),
             ])
         let (httpUp, httpIsUp) = AsyncStream.makeStream(of: Void.self)
+        let httpConnections = HTTPConnections(strangersPerAddress: settings.http.strangersPerAddress)
         let http = makeHTTPAPI(
-            clients: clients, configuration: .init(host: settings.address, port: settings.httpPort, proxies: settings.proxies),
+            clients: clients, configuration: settings.http, connections: httpConnections,
             logger: Logger(label: "ringway.http")
         ) { _ in httpIsUp.finish() }
         let operations = OperationsAPI(
             readiness: { await health.readiness() },
-            metrics: { await gateway.metrics() + outbox.metrics() + cache.metrics() })
+            metrics: {
+                let doors = httpConnections.metrics(of: "http") + grpc.metrics()
+                return await gateway.metrics() + doors + outbox.metrics() + cache.metrics()
+            })
         // A service that returns ends the group, and without a cache there is nothing to hear.
         let hearing: [any Service] = cache.isOn ? [BackgroundService { await cache.follow(postgres) }] : []
         let group = ServiceGroup(

@@ -3,7 +3,9 @@ import Auth
 import Cache
 import Foundation
 import Friendship
+import GRPCAPI
 import Gateway
+import HTTPAPI
 import Logging
 import Profile
 import Reactor
@@ -25,6 +27,8 @@ struct ServeSettings {
     private(set) var gateway: GatewaySettings
     let auth: AuthSettings
     let friendship: FriendshipSettings
+    let http: HTTPAPIConfiguration
+    let grpc: GRPCAPIConfiguration
     let serviceSecret: ServiceSecret?
     let proxies: TrustedProxies
 
@@ -54,6 +58,18 @@ struct ServeSettings {
         Setting("deflate-level", default: "1", "1 (fast) to 9"),
         Setting("deflate-threshold-bytes", default: "512", "shorter messages are sent as they are; 126 at least"),
         Setting("deflate-bytes-max", default: "67108864", "what a reactor's compression contexts may hold between messages"),
+        Setting("http-connections-max", default: "4096", "HTTP connections; more wait to be accepted"),
+        Setting(
+            "http-strangers-per-address", default: "512",
+            "HTTP connections of an address that have shown no valid token; 0: any number"),
+        Setting("grpc-connections-max", default: "4096", "gRPC connections; more wait to be accepted"),
+        Setting(
+            "grpc-strangers-per-address", default: "256",
+            "gRPC connections of an address that have shown no valid token; 0: any number"),
+        Setting("grpc-streams-max", default: "100", "calls under way on a gRPC connection, at most 100"),
+        Setting("grpc-idle-seconds", default: "300", "after how long without a call a gRPC connection is told to go"),
+        Setting("grpc-age-seconds", default: "3600", "how old a gRPC connection becomes"),
+        Setting("grpc-keepalive-seconds", default: "60", "after how long in silence a gRPC client is asked whether it is there"),
         Setting("heartbeat-ms", default: "30000", "how often a client must be heard"),
         Setting("drain-ms", default: "2000", "over how long the clients of a stopping node are spread"),
         Setting("origins", default: "", "allowed Origin values, separated by commas; empty: any"),
@@ -179,6 +195,10 @@ struct ServeSettings {
         friendship = try Self.friendship(settings)
         proxies = try Self.proxies(settings)
         self.gateway.proxies = proxies
+        http = HTTPAPIConfiguration(
+            host: address, port: httpPort, connectionsMax: try settings.int("http-connections-max", in: 1...1_000_000),
+            strangersPerAddress: try settings.int("http-strangers-per-address", in: 0...1_000_000), proxies: proxies)
+        grpc = try Self.grpc(settings, address, grpcPort, proxies)
         let secret = settings.string("service-secret")
         serviceSecret = ServiceSecret(secret)
         guard secret.isEmpty || serviceSecret != nil else {
@@ -234,6 +254,14 @@ struct ServeSettings {
         return limit
     }
 
+    private static func isOn(_ name: String, _ settings: Settings) throws -> Bool {
+        let answer = settings.string(name)
+        guard answer == "on" || answer == "off" else {
+            throw Complaint(line: "--\(name) must be on or off, not \(answer)", code: 64)
+        }
+        return answer == "on"
+    }
+
     private static func proxies(_ settings: Settings) throws -> TrustedProxies {
         let ranges = try settings.list("trusted-proxies").map { text in
             guard let range = IPRange(text) else {
@@ -248,17 +276,27 @@ struct ServeSettings {
     }
 
     private static func deflate(_ settings: Settings) throws -> DeflateSettings {
-        let answer = settings.string("deflate")
-        guard answer == "on" || answer == "off" else {
-            throw Complaint(line: "--deflate must be on or off, not \(answer)", code: 64)
-        }
         var deflate = DeflateSettings()
-        deflate.isOn = answer == "on"
+        deflate.isOn = try isOn("deflate", settings)
         deflate.windowBits = try settings.int("deflate-window-bits", in: 9...15)
         deflate.level = try settings.int("deflate-level", in: 1...9)
         deflate.thresholdBytes = try settings.int("deflate-threshold-bytes", in: 126...Int(UInt32.max))
         deflate.bytesMax = try settings.int("deflate-bytes-max", in: 0...Int.max)
         return deflate
+    }
+
+    private static func grpc(
+        _ settings: Settings, _ address: String, _ port: Int, _ proxies: TrustedProxies
+    ) throws -> GRPCAPIConfiguration {
+        var grpc = GRPCAPIConfiguration(host: address, port: port, proxies: proxies)
+        let seconds = 1...86_400
+        grpc.connectionsMax = try settings.int("grpc-connections-max", in: 1...1_000_000)
+        grpc.strangersPerAddress = try settings.int("grpc-strangers-per-address", in: 0...1_000_000)
+        grpc.streamsMax = try settings.int("grpc-streams-max", in: 1...100)
+        grpc.idleTimeout = .seconds(try settings.int("grpc-idle-seconds", in: seconds))
+        grpc.ageMax = .seconds(try settings.int("grpc-age-seconds", in: seconds))
+        grpc.keepalive = .seconds(try settings.int("grpc-keepalive-seconds", in: seconds))
+        return grpc
     }
 
     private static func friendship(_ settings: Settings) throws -> FriendshipSettings {

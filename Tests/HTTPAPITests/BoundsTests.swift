@@ -43,6 +43,18 @@ import Testing
         }
     }
 
+    /// Byte by byte, each long before the time is over.
+    @Test func slowHead_endsTheConnection() async throws {
+        try await withAPI(Recorder(), idleTimeout: .seconds(2)) { client in
+            let start = ContinuousClock.now
+            let answer = try await exchange(
+                port: try #require(client.port), send: Self.head.map(String.init), pause: .milliseconds(250),
+                within: .seconds(20))
+            #expect(answer.isEmpty)
+            #expect(ContinuousClock.now - start < .seconds(9))
+        }
+    }
+
     @Test(arguments: [
         "GET http://x HTTP/1.1\r\nHost: x\r\n\r\n", "GET http://x:1?a HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET http:// HTTP/1.1\r\nHost: x\r\n\r\n", "GET * HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -103,6 +103,7 @@ final class Recorder: RegistrableRPCService {
 func withAPI(
     _ recorder: Recorder,
     requestTimeout: Duration = .seconds(10),
+    idleTimeout: Duration = .seconds(60),
     _ body: @escaping @Sendable (any TestClientProtocol) async throws -> Void
 ) async throws {
     let transport = InProcessTransport()
@@ -111,7 +112,9 @@ func withAPI(
             var logger = Logger(label: "test")
             logger.logLevel = .critical
             let api = makeHTTPAPI(
-                clients: APIClients(client), configuration: HTTPAPIConfiguration(requestTimeout: requestTimeout), logger: logger)
+                clients: APIClients(client),
+                configuration: HTTPAPIConfiguration(requestTimeout: requestTimeout, idleTimeout: idleTimeout),
+                logger: logger)
             try await api.test(.live) { try await body($0) }
         }
     }

@@ -1,0 +1,122 @@
+"""Connections to the HTTP port that show no valid token: an address has a share of them, and no more."""
+
+import http.client
+import socket
+import time
+
+import pytest
+from server import Database, Server
+from wire import Account, Api
+
+SHARE = 8
+
+
+@pytest.fixture
+def guarded(postgres_url):
+    database = Database(postgres_url)
+    server = Server(database.url)
+    try:
+        yield server.start(RINGWAY_HTTP_STRANGERS_PER_ADDRESS=str(SHARE))
+    finally:
+        server.kill()
+        database.drop()
+
+
+def connect(port, source="127.0.0.1"):
+    return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
+
+
+def is_closed(stranger):
+    stranger.settimeout(2)
+    try:
+        return stranger.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def open_connections(server):
+    _, _, text = Api(server.ports["ops"]).raw("GET", "/metrics")
+    return next(int(line.split()[1]) for line in text.decode().splitlines() if line.startswith("ringway_http_connections "))
+
+
+def wait_for(server, count):
+    deadline = time.monotonic() + 5
+    while open_connections(server) != count and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert open_connections(server) == count
+
+
+def get(connection, token=None):
+    connection.request("GET", "/v1/account", headers={"Authorization": f"Bearer {token}"} if token else {})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_an_address_has_a_share_of_strangers(guarded):
+    token = Account(Api(guarded.http)).token
+    wait_for(guarded, 0)
+    members = [http.client.HTTPConnection("127.0.0.1", guarded.http, timeout=5) for _ in range(3 * SHARE)]
+    for member in members:
+        assert get(member, token) == 200
+    # A token that is not good, and none, make nobody known.
+    refused = http.client.HTTPConnection("127.0.0.1", guarded.http, timeout=5)
+    assert get(refused, token + "x") == 401 and get(refused) == 401
+    strangers = [connect(guarded.http) for _ in range(SHARE - 1)]
+    wait_for(guarded, 4 * SHARE)
+    for _ in range(100):
+        with connect(guarded.http) as one_more:
+            assert is_closed(one_more)
+    # Who is in stays, who comes from elsewhere is let in, and a place that is given back is taken.
+    for member in members:
+        assert get(member, token) == 200
+    assert get(refused) == 401
+    with connect(guarded.http, source="127.0.0.2") as elsewhere:
+        elsewhere.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            elsewhere.recv(1)
+    wait_for(guarded, 4 * SHARE)
+    strangers.pop().close()
+    wait_for(guarded, 4 * SHARE - 1)
+    assert Api(guarded.http).call("GET", "/v1/account", token=token)[0] == 200
+    for each in [*members, *strangers, refused]:
+        each.close()
+
+
+def test_who_is_behind_a_trusted_proxy_shares_nothing_with_it(postgres_url):
+    database = Database(postgres_url)
+    server = Server(database.url)
+    try:
+        server.start(RINGWAY_HTTP_STRANGERS_PER_ADDRESS="2", RINGWAY_TRUSTED_PROXIES="127.0.0.3")
+        of_the_proxy = [connect(server.http, source="127.0.0.3") for _ in range(20)]
+        wait_for(server, 20)
+        for connection in of_the_proxy:
+            connection.close()
+    finally:
+        server.kill()
+        database.drop()
+
+
+def test_connections_above_the_bound_wait(postgres_url):
+    database = Database(postgres_url)
+    server = Server(database.url)
+    try:
+        server.start(RINGWAY_HTTP_CONNECTIONS_MAX="4")
+        wait_for(server, 0)
+        held = [connect(server.http) for _ in range(4)]
+        wait_for(server, 4)
+        waiting = connect(server.http)
+        waiting.sendall(b"GET /v1/gateway HTTP/1.1\r\nHost: x\r\n\r\n")
+        waiting.settimeout(1)
+        with pytest.raises(TimeoutError):
+            waiting.recv(1)
+        held.pop().close()
+        waiting.settimeout(5)
+        assert waiting.recv(12) == b"HTTP/1.1 401"
+        for each in [*held, waiting]:
+            each.close()
+    finally:
+        server.kill()
+        database.drop()
