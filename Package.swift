@@ -53,7 +53,8 @@ let package = Package(
             providers: [.apt(["libpng-dev", "libturbojpeg0-dev", "libwebp-dev"])]),
 
         // What everything stands on.
-        .target(name: "Contract", dependencies: grpc, exclude: ["proto"]),
+        .target(
+            name: "Contract", dependencies: grpc, exclude: ["proto"], resources: [.embedInCode("Generated/contract.binpb")]),
         .target(name: "Reactor", dependencies: ["CGateway"]),
         .target(name: "EventLoop", dependencies: ["CEventLoop"]),
         .target(name: "Postgres", dependencies: ["CPostgres", "EventLoop", logging]),

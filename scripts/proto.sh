@@ -17,11 +17,15 @@ if [[ ${1:-} == --check ]]; then
 fi
 mkdir -p "$out"
 rm -rf "${out:?}"/*
+files=(Sources/Contract/proto/ringway/v1/*.proto Sources/Contract/proto/grpc/*/v1/*.proto)
 protoc -I Sources/Contract/proto \
     --plugin="$bin/protoc-gen-swift" --plugin="$bin/protoc-gen-grpc-swift-2" \
     --swift_out="$out" --swift_opt=Visibility=Public --swift_opt=FileNaming=PathToUnderscores \
     --grpc-swift-2_out="$out" --grpc-swift-2_opt=Visibility=Public --grpc-swift-2_opt=FileNaming=PathToUnderscores \
-    Sources/Contract/proto/ringway/v1/*.proto Sources/Contract/proto/grpc/health/v1/health.proto
+    "${files[@]}"
+
+# What the files say, for clients that ask the server: with the files they import, without comments.
+protoc -I Sources/Contract/proto --include_imports --descriptor_set_out="$out/contract.binpb" "${files[@]}"
 
 # `service NAME` and `METHOD REQUEST RESPONSE` lines, in the order of the files.
 services() {

@@ -63,6 +63,8 @@ public enum AccessPolicy {
         "grpc.health.v1.Health/Check": .anyone,
         "grpc.health.v1.Health/List": .anyone,
         "grpc.health.v1.Health/Watch": .anyone,
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": .anyone,
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": .anyone,
     ]
 
     public static func access(to method: MethodDescriptor) -> Access? {

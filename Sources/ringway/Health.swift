@@ -50,9 +50,10 @@ struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
     private static let watchersMax = 100
     private static let watchInterval: Duration = .milliseconds(500)
 
-    /// The services that stand and fall with the node, and the node itself, which has no name.
+    /// The services that stand and fall with the node, and the node itself, which has no name. Reflection needs nothing.
     private static let names = Set(
-        AccessPolicy.methods.keys.compactMap { $0.split(separator: "/").first.map(String.init) } + [""])
+        AccessPolicy.methods.keys.filter { !$0.hasPrefix("grpc.reflection.") }
+            .compactMap { $0.split(separator: "/").first.map(String.init) } + [""])
 
     private let health: NodeHealth
     private let watchers = Places(Self.watchersMax)

@@ -111,8 +111,9 @@ private struct Node {
         let grpc = GRPCAPI(
             settings.grpc, longRequests: ["ringway.v1.ProfileService/SetMyAvatar": (2 << 20) + 1024],
             longCalls: ["grpc.health.v1.Health/Watch"])
+        let reflection: [any RegistrableRPCService] = settings.servesReflection ? [ReflectionService()] : []
         let network = GRPCServer(
-            transport: grpc.transport, services: services + [HealthService(health: health)],
+            transport: grpc.transport, services: services + [HealthService(health: health)] + reflection,
             interceptors: [
                 DeadlineInterceptor(),
                 AuthenticationInterceptor(

@@ -29,6 +29,7 @@ struct ServeSettings {
     let friendship: FriendshipSettings
     let http: HTTPAPIConfiguration
     let grpc: GRPCAPIConfiguration
+    let servesReflection: Bool
     let serviceSecret: ServiceSecret?
     let proxies: TrustedProxies
 
@@ -70,6 +71,7 @@ struct ServeSettings {
         Setting("grpc-idle-seconds", default: "300", "after how long without a call a gRPC connection is told to go"),
         Setting("grpc-age-seconds", default: "3600", "how old a gRPC connection becomes"),
         Setting("grpc-keepalive-seconds", default: "60", "after how long in silence a gRPC client is asked whether it is there"),
+        Setting("grpc-reflection", default: "on", "whether gRPC clients may ask for the contract: on or off"),
         Setting("heartbeat-ms", default: "30000", "how often a client must be heard"),
         Setting("drain-ms", default: "2000", "over how long the clients of a stopping node are spread"),
         Setting("origins", default: "", "allowed Origin values, separated by commas; empty: any"),
@@ -199,6 +201,7 @@ struct ServeSettings {
             host: address, port: httpPort, connectionsMax: try settings.int("http-connections-max", in: 1...1_000_000),
             strangersPerAddress: try settings.int("http-strangers-per-address", in: 0...1_000_000), proxies: proxies)
         grpc = try Self.grpc(settings, address, grpcPort, proxies)
+        servesReflection = try Self.isOn("grpc-reflection", settings)
         let secret = settings.string("service-secret")
         serviceSecret = ServiceSecret(secret)
         guard secret.isEmpty || serviceSecret != nil else {

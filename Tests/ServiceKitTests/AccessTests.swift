@@ -17,9 +17,11 @@ private let ada = Caller(userID: 7, deviceID: 70)
 
 @Suite struct AccessPolicyTests {
     @Test func policy__covers_exactly_the_contract() {
-        let health = Grpc_Health_V1_Health.Method.descriptors
-        #expect(Set(AccessPolicy.methods.keys) == Set((contract + health).map(\.fullyQualifiedMethod)))
-        #expect(health.allSatisfy { AccessPolicy.access(to: $0) == .anyone })
+        let alpha = MethodDescriptor(
+            fullyQualifiedService: "grpc.reflection.v1alpha.ServerReflection", method: "ServerReflectionInfo")
+        let grpc = Grpc_Health_V1_Health.Method.descriptors + Grpc_Reflection_V1_ServerReflection.Method.descriptors + [alpha]
+        #expect(Set(AccessPolicy.methods.keys) == Set((contract + grpc).map(\.fullyQualifiedMethod)))
+        #expect(grpc.allSatisfy { AccessPolicy.access(to: $0) == .anyone })
     }
 
     @Test func types_of_methods__cover_exactly_the_contract() {
