@@ -1,5 +1,7 @@
 // The raw echo on epoll. Level-triggered, one receive and one send a readable socket, one buffer for all of them: what a
 // socket can't take at once is kept for it.
+//
+// --broadcast    what one socket said is sent to all of them, with a loop of send(2): the floor of a fan-out
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,6 +17,10 @@
 #include "raw.h"
 
 enum { EVENTS = 512 };
+
+static int broadcasts;
+const struct option_spec raw_options[] = { { "--broadcast", OPTION_FLAG, &broadcasts } };
+const size_t raw_options_count = sizeof raw_options / sizeof *raw_options;
 
 // What a socket could not take; while there is some it is not read.
 struct rest {
@@ -97,7 +103,7 @@ static void readable(int socket) {
     }
     if (count <= 0) {
         end(socket);
-    } else if (!raw_broadcasts) {
+    } else if (!broadcasts) {
         if (give(socket, buffer, (size_t)count) != 0) {
             end(socket);
         }

@@ -1,30 +1,20 @@
 // The raw echo on io_uring once more, with what newer kernels offer as options: what each would give. Without an option it
-// does what uring.c does. One thread, until SIGINT or SIGTERM; SIGUSR1 prints the system calls so far.
-//
-//   raw_features [--port N] [--bundle] [--incremental] [--min-wait US --batch N] [--zero-copy] [--napi US]
+// does what uring.c does, from which it differs in more than a line here and there: what it sends are parts of buffers.
 //
 // --bundle       one completion for all the buffers that a receive filled, and one vectored send for them
 // --incremental  few long buffers, of which each receive takes as much as it has bytes
-// --min-wait     a turn waits so long for N completions before it is content with one
+// --min-wait US  with --batch N: a turn waits so long for N completions before it is content with one
 // --zero-copy    sends without copying, where the kernel can
-// --napi         busy polling of the network's queues for so long
+// --napi US      busy polling of the network's queues for so long
 #include <errno.h>
-#include <liburing.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "client.h"
-#include "../options.h"
 #include "features.h"
-#include "raw.h"
+#include "requests.h"
 
 enum {
     MEMORY_BYTES = 512 * RAW_BUFFER_BYTES,  // of all buffers: as many as in uring.c
@@ -32,18 +22,23 @@ enum {
     BUFFERS_MAX = 512,
     PIECES_MAX = 1 << 17,
     VECTOR_MAX = 64,
-    SUBMISSIONS = 1024,
     COMPLETIONS = 16384,
-    GROUP = 0,
-    NONE = -1,
 };
-
-enum request { ACCEPT, RECEIVE, SEND, CLOSE };
 
 static struct {
     int bundle, incremental, zero_copy;
     unsigned min_wait_us, batch, napi_us;
 } features = { .batch = 1 };
+
+const struct option_spec raw_options[] = {
+    { "--bundle", OPTION_FLAG, &features.bundle },
+    { "--incremental", OPTION_FLAG, &features.incremental },
+    { "--min-wait", OPTION_UNSIGNED, &features.min_wait_us },
+    { "--batch", OPTION_UNSIGNED, &features.batch },
+    { "--zero-copy", OPTION_FLAG, &features.zero_copy },
+    { "--napi", OPTION_UNSIGNED, &features.napi_us },
+};
+const size_t raw_options_count = sizeof raw_options / sizeof *raw_options;
 
 // Bytes that a receive brought, to be sent back: a part of one buffer.
 struct piece {
@@ -77,26 +72,6 @@ static unsigned buffer_count, provided_count;
 static uint32_t buffer_bytes;
 static struct piece pieces[PIECES_MAX];
 static int free_piece;
-static uint64_t syscalls;
-static volatile sig_atomic_t stopping, asked;
-
-static void on_signal(int signal) {
-    *(signal == SIGUSR1 ? &asked : &stopping) = 1;
-}
-
-static uint64_t request_name(enum request request, int socket) {
-    return (uint64_t)request << 32 | (uint32_t)socket;
-}
-
-static struct io_uring_sqe *take(void) {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
-    while (sqe == NULL) {
-        syscalls++;
-        io_uring_submit(&ring);
-        sqe = io_uring_get_sqe(&ring);
-    }
-    return sqe;
-}
 
 static void provide(int buffer) {
     const int mask = io_uring_buf_ring_mask(buffer_count);
@@ -106,25 +81,14 @@ static void provide(int buffer) {
     io_uring_buf_ring_advance(provided, 1);
 }
 
-static void accept_arm(int listener) {
-    struct io_uring_sqe *sqe = take();
-    io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, 0);
-    sqe->user_data = request_name(ACCEPT, listener);
-}
-
-static void receive_arm(int socket) {
-    struct io_uring_sqe *sqe = take();
-    io_uring_prep_recv_multishot(sqe, socket, NULL, 0, 0);
-    sqe->ioprio |= features.bundle ? IORING_RECVSEND_BUNDLE : 0;
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = GROUP;
-    sqe->user_data = request_name(RECEIVE, socket);
+static void receive_start(int socket) {
+    receive_arm(&ring, socket)->ioprio |= features.bundle ? IORING_RECVSEND_BUNDLE : 0;
     sockets[socket].receiving = 1;
 }
 
 static void send_first(int socket) {
     struct echo_socket *s = &sockets[socket];
-    struct io_uring_sqe *sqe = take();
+    struct io_uring_sqe *sqe = take(&ring);
     const struct piece *piece = &pieces[s->first];
     s->sending = 1;
     if (features.zero_copy) {
@@ -146,21 +110,15 @@ static void send_first(int socket) {
 static void close_when_quiet(int socket) {
     const struct echo_socket *s = &sockets[socket];
     if (s->ended && !s->receiving && s->first == NONE) {
-        struct io_uring_sqe *sqe = take();
-        io_uring_prep_close(sqe, socket);
-        sqe->user_data = request_name(CLOSE, socket);
+        close_arm(&ring, socket);
     }
 }
 
-static void accepted(const struct io_uring_cqe *cqe, int listener) {
-    if (cqe->res >= 0 && cqe->res < RAW_SOCKETS_MAX) {
-        syscalls++;
-        setsockopt(cqe->res, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-        sockets[cqe->res] = (struct echo_socket){ .first = NONE, .last = NONE };
-        receive_arm(cqe->res);
-    }
-    if (!(cqe->flags & IORING_CQE_F_MORE)) {
-        accept_arm(listener);
+static void accepted(const struct io_uring_cqe *cqe) {
+    const int socket = accept_next(&ring, cqe);
+    if (socket != NONE) {
+        sockets[socket] = (struct echo_socket){ .first = NONE, .last = NONE };
+        receive_start(socket);
     }
 }
 
@@ -208,7 +166,7 @@ static void received(const struct io_uring_cqe *cqe, int socket) {
         s->ended = 1;
     }
     if (!s->receiving && !s->ended) {
-        receive_arm(socket);
+        receive_start(socket);
     }
     close_when_quiet(socket);
 }
@@ -233,7 +191,7 @@ static void sent(const struct io_uring_cqe *cqe, int socket) {
     if (!features.zero_copy && cqe->res != (int32_t)bytes && !s->ended) {
         // The rest would be out of step. The receive ends with the shutdown, and the close follows it.
         s->ended = 1;
-        syscalls++;
+        raw_syscalls++;
         shutdown(socket, SHUT_RDWR);
     }
     if (s->first != NONE) {
@@ -271,32 +229,27 @@ static int provide_all(void) {
     return 0;
 }
 
-static int set_up(void) {
-    struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG
-                 | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
-        .cq_entries = COMPLETIONS,
-    };
-    int error = io_uring_queue_init_params(SUBMISSIONS, &ring, &params);
-    if (error < 0) {
-        return error;
-    }
+int raw_open(int listener) {
+    int error = ring_open(&ring, COMPLETIONS);
     struct io_uring_napi napi = { .busy_poll_to = features.napi_us, .prefer_busy_poll = 1 };
-    if (features.napi_us > 0 && syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_NAPI, &napi, 1) != 0) {
-        return -errno;
+    if (error == 0 && features.napi_us > 0
+        && syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_NAPI, &napi, 1) != 0) {
+        error = -errno;
     }
-    return provide_all();
+    if (error == 0) {
+        error = provide_all();
+    }
+    if (error == 0) {
+        accept_arm(&ring, listener);
+    }
+    return error;
 }
 
-static int enter(void) {
-    syscalls++;
-    if (features.min_wait_us == 0) {
-        struct io_uring_cqe *cqe;
-        const int entered = io_uring_submit_and_wait_timeout(&ring, &cqe, features.batch, NULL, NULL);
-        return entered < 0 && entered != -EINTR ? entered : 0;
-    }
+// Waits for the batch no longer than the minimum, and for one completion as long as it takes. 0 or -errno.
+static int enter_with_minimum(void) {
     const struct io_uring_min_wait_arg arg = { .min_wait_usec = features.min_wait_us };
     const unsigned requests = io_uring_sq_ready(&ring);
+    raw_syscalls++;
     __atomic_store_n(ring.sq.ktail, ring.sq.sqe_tail, __ATOMIC_RELEASE);
     const long entered = syscall(SYS_io_uring_enter, ring.ring_fd, requests, features.batch,
                                  IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof arg);
@@ -304,57 +257,20 @@ static int enter(void) {
     return entered < 0 && errno != EINTR && errno != ETIME ? -errno : 0;
 }
 
-static int turn(void) {
-    const int error = enter();
+int raw_turn(int may_wait) {
+    const int error = features.min_wait_us > 0 && may_wait ? enter_with_minimum()
+                                                           : ring_enter(&ring, may_wait, features.batch);
     const struct io_uring_cqe *cqe;
     unsigned head, count = 0;
     io_uring_for_each_cqe(&ring, head, cqe) {
-        const int socket = (int)(uint32_t)cqe->user_data;
-        switch ((enum request)(cqe->user_data >> 32)) {
-        case ACCEPT: accepted(cqe, socket); break;
-        case RECEIVE: received(cqe, socket); break;
-        case SEND: sent(cqe, socket); break;
+        switch (request_of(cqe)) {
+        case ACCEPT: accepted(cqe); break;
+        case RECEIVE: received(cqe, socket_of(cqe)); break;
+        case SEND: sent(cqe, socket_of(cqe)); break;
         case CLOSE: break;
         }
         count++;
     }
     io_uring_cq_advance(&ring, count);
     return error;
-}
-
-int main(int argc, char **argv) {
-    uint16_t port = 0;
-    const struct option_spec specs[] = {
-        { "--port", OPTION_PORT, &port },
-        { "--bundle", OPTION_FLAG, &features.bundle },
-        { "--incremental", OPTION_FLAG, &features.incremental },
-        { "--min-wait", OPTION_UNSIGNED, &features.min_wait_us },
-        { "--batch", OPTION_UNSIGNED, &features.batch },
-        { "--zero-copy", OPTION_FLAG, &features.zero_copy },
-        { "--napi", OPTION_UNSIGNED, &features.napi_us },
-    };
-    options_parse(argc, argv, specs, sizeof specs / sizeof *specs);
-    for (const int *signal = (const int[]){ SIGINT, SIGTERM, SIGUSR1, 0 }; *signal != 0; signal++) {
-        sigaction(*signal, &(struct sigaction){ .sa_handler = on_signal }, NULL);
-    }
-    const int listener = raw_listen(&port);
-    int error = listener < 0 ? listener : set_up();
-    if (error < 0) {
-        die("set up: %s", strerror(-error));
-    }
-    accept_arm(listener);
-    printf("listening on 127.0.0.1:%d\n", port);
-    fflush(stdout);
-    while (!stopping && error == 0) {
-        error = turn();
-        if (asked) {
-            asked = 0;
-            printf("syscalls %llu\n", (unsigned long long)syscalls);
-            fflush(stdout);
-        }
-    }
-    if (error < 0) {
-        die("turn: %s", strerror(-error));
-    }
-    return 0;
 }

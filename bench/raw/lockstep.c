@@ -15,7 +15,6 @@
 
 enum { WARM_UP_ROUNDS = 20, TURNS_MAX = 1000000 };
 
-int raw_broadcasts;
 uint64_t raw_syscalls;
 
 static void turn(void) {

@@ -1,18 +1,16 @@
 // Serves with one of the raw echoes until SIGINT or SIGTERM. Prints its port, and on SIGUSR1 the system calls so far.
 //
-//   raw_echo | raw_epoll [--port N] [--broadcast]
-//
-// --broadcast (raw_epoll) sends what one socket said to all of them, with a loop of send(2): the floor of a fan-out.
+//   raw_echo | raw_epoll | raw_features [--port N] and the echo's own options, which stand at its file's head
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "client.h"
-#include "../options.h"
 #include "raw.h"
 
-int raw_broadcasts;
+enum { OPTIONS_MAX = 8 };
+
 uint64_t raw_syscalls;
 static volatile sig_atomic_t stopping, asked;
 
@@ -36,11 +34,9 @@ static void report_if_asked(void) {
 
 int main(int argc, char **argv) {
     uint16_t port = 0;
-    const struct option_spec specs[] = {
-        { "--port", OPTION_PORT, &port },
-        { "--broadcast", OPTION_FLAG, &raw_broadcasts },
-    };
-    options_parse(argc, argv, specs, sizeof specs / sizeof *specs);
+    struct option_spec specs[OPTIONS_MAX] = { { "--port", OPTION_PORT, &port } };
+    memcpy(&specs[1], raw_options, raw_options_count * sizeof *specs);
+    options_parse(argc, argv, specs, 1 + raw_options_count);
     sigaction(SIGINT, &(struct sigaction){ .sa_handler = stop }, NULL);
     sigaction(SIGTERM, &(struct sigaction){ .sa_handler = stop }, NULL);
     sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = ask }, NULL);

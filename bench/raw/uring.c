@@ -1,23 +1,17 @@
 // The raw echo on io_uring. It uses what the gateway's backend uses (multishot accept and receive, a ring of provided
 // buffers, one submit a turn), knows no frames, and sends a received buffer back from where the kernel put it.
 #include <errno.h>
-#include <liburing.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
-#include "raw.h"
+#include "requests.h"
 
 enum {
     BUFFERS = 512,            // a power of two; as many as the gateway's by default
-    SUBMISSIONS = 1024,
     COMPLETIONS = 8192,
-    GROUP = 0,
-    NONE = -1,
 };
 
-enum request { ACCEPT, RECEIVE, SEND, CLOSE };
+const struct option_spec raw_options[1];
+const size_t raw_options_count = 0;
 
 // A socket sends one buffer at a time, so that the answers keep their order; the others wait in a list.
 struct echo_socket {
@@ -37,44 +31,20 @@ static uint8_t *memory;
 static struct echo_socket sockets[RAW_SOCKETS_MAX];
 static struct echo_buffer buffers[BUFFERS];
 
-static uint64_t request_name(enum request request, int socket) {
-    return (uint64_t)request << 32 | (uint32_t)socket;
-}
-
-static struct io_uring_sqe *take(void) {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
-    while (sqe == NULL) {
-        raw_syscalls++;
-        io_uring_submit(&ring);
-        sqe = io_uring_get_sqe(&ring);
-    }
-    return sqe;
-}
-
 static void provide(int buffer) {
     io_uring_buf_ring_add(provided, memory + (size_t)buffer * RAW_BUFFER_BYTES, RAW_BUFFER_BYTES, (unsigned short)buffer,
                           io_uring_buf_ring_mask(BUFFERS), 0);
     io_uring_buf_ring_advance(provided, 1);
 }
 
-static void accept_arm(int listener) {
-    struct io_uring_sqe *sqe = take();
-    io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, 0);
-    sqe->user_data = request_name(ACCEPT, listener);
-}
-
-static void receive_arm(int socket) {
-    struct io_uring_sqe *sqe = take();
-    io_uring_prep_recv_multishot(sqe, socket, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = GROUP;
-    sqe->user_data = request_name(RECEIVE, socket);
+static void receive_start(int socket) {
+    receive_arm(&ring, socket);
     sockets[socket].receiving = 1;
 }
 
 static void send_first(int socket) {
     const int buffer = sockets[socket].first;
-    struct io_uring_sqe *sqe = take();
+    struct io_uring_sqe *sqe = take(&ring);
     io_uring_prep_send(sqe, socket, memory + (size_t)buffer * RAW_BUFFER_BYTES, (size_t)buffers[buffer].bytes,
                        MSG_WAITALL | MSG_NOSIGNAL);
     sqe->user_data = request_name(SEND, socket);
@@ -84,21 +54,15 @@ static void send_first(int socket) {
 static void close_when_quiet(int socket) {
     const struct echo_socket *s = &sockets[socket];
     if (s->ended && !s->receiving && s->first == NONE) {
-        struct io_uring_sqe *sqe = take();
-        io_uring_prep_close(sqe, socket);
-        sqe->user_data = request_name(CLOSE, socket);
+        close_arm(&ring, socket);
     }
 }
 
-static void accepted(const struct io_uring_cqe *cqe, int listener) {
-    if (cqe->res >= 0 && cqe->res < RAW_SOCKETS_MAX) {
-        raw_syscalls++;
-        setsockopt(cqe->res, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-        sockets[cqe->res] = (struct echo_socket){ .first = NONE, .last = NONE };
-        receive_arm(cqe->res);
-    }
-    if (!(cqe->flags & IORING_CQE_F_MORE)) {
-        accept_arm(listener);
+static void accepted(const struct io_uring_cqe *cqe) {
+    const int socket = accept_next(&ring, cqe);
+    if (socket != NONE) {
+        sockets[socket] = (struct echo_socket){ .first = NONE, .last = NONE };
+        receive_start(socket);
     }
 }
 
@@ -119,7 +83,7 @@ static void received(const struct io_uring_cqe *cqe, int socket) {
         s->ended = 1;
     }
     if (!s->receiving && !s->ended) {
-        receive_arm(socket);
+        receive_start(socket);
     }
     close_when_quiet(socket);
 }
@@ -142,15 +106,7 @@ static void sent(const struct io_uring_cqe *cqe, int socket) {
 }
 
 int raw_open(int listener) {
-    if (raw_broadcasts) {
-        return -EINVAL;
-    }
-    struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG
-                 | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
-        .cq_entries = COMPLETIONS,
-    };
-    int error = io_uring_queue_init_params(SUBMISSIONS, &ring, &params);
+    int error = ring_open(&ring, COMPLETIONS);
     if (error < 0) {
         return error;
     }
@@ -173,28 +129,19 @@ int raw_open(int listener) {
     for (int i = 0; i < BUFFERS; i++) {
         provide(i);
     }
-    accept_arm(listener);
+    accept_arm(&ring, listener);
     return 0;
 }
 
-static int enter(int may_wait) {
-    struct io_uring_cqe *cqe;
-    raw_syscalls++;
-    const int entered = may_wait ? io_uring_submit_and_wait_timeout(&ring, &cqe, 1, NULL, NULL)
-                                 : io_uring_submit_and_get_events(&ring);
-    return entered < 0 && entered != -EINTR ? entered : 0;
-}
-
 int raw_turn(int may_wait) {
-    const int error = enter(may_wait);
+    const int error = ring_enter(&ring, may_wait, 1);
     const struct io_uring_cqe *cqe;
     unsigned head, count = 0;
     io_uring_for_each_cqe(&ring, head, cqe) {
-        const int socket = (int)(uint32_t)cqe->user_data;
-        switch ((enum request)(cqe->user_data >> 32)) {
-        case ACCEPT: accepted(cqe, socket); break;
-        case RECEIVE: received(cqe, socket); break;
-        case SEND: sent(cqe, socket); break;
+        switch (request_of(cqe)) {
+        case ACCEPT: accepted(cqe); break;
+        case RECEIVE: received(cqe, socket_of(cqe)); break;
+        case SEND: sent(cqe, socket_of(cqe)); break;
         case CLOSE: break;
         }
         count++;
