@@ -61,6 +61,11 @@ for file in "${code[@]}"; do
     [[ $line =~ $opening ]] || echo "$file:1: $line    <- opens with what it is for" >>"$broken"
 done
 
+# A file of the core also says whose its data is, and on which thread.
+while read -r file; do
+    sed '/^\/\//!q' "$file" | grep -qi 'thread' || echo "$file:1: <- says its owner and its thread" >>"$broken"
+done < <(list 'CSources/CMemory/*.[ch]' 'CSources/CWebSocket/*.[ch]' 'CSources/CReactor/*.[ch]' 'CSources/CGateway/*.[ch]')
+
 # A promise names the test that holds it, and that test exists.
 for page in docs/security.md docs/bad-input.md; do
     while read -r name; do

@@ -1,4 +1,5 @@
-// See the header.
+// The streams of connections that compress; see the header.
+// Owner and thread: the reactor's.
 #include "gw_compression.h"
 
 #include <errno.h>

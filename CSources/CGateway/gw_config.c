@@ -1,4 +1,5 @@
 // A reactor's configuration: defaults, ranges, and a copy of the strings, so that the caller's may go.
+// Owner: the caller until gw_reactor_create, of the copy the reactor. Thread: the creating one.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

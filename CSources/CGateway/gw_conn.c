@@ -1,5 +1,6 @@
 // A connection's life: phases, deadlines, and when its queue is handed to the backend. What input means is
 // gw_inbound.c's, what the caller sends gw_send.c's. The header draws the phases.
+// Owner and thread: the connection's reactor's.
 #include "gw_conn.h"
 
 #include <assert.h>

@@ -1,4 +1,5 @@
 // What the core's error codes say, in one table.
+// Constant; any thread.
 #define _GNU_SOURCE   // strerrordesc_np
 #include <string.h>
 

@@ -1,4 +1,5 @@
-// See the header.
+// What messages that are not yet whole may hold; see the header.
+// Owner and thread: the reactor's.
 #include "gw_gathering.h"
 
 #include <assert.h>

@@ -3,6 +3,8 @@
 //
 // A connection's messages wait while its own outbound queue is half full, counting what this turn has already
 // handed out, as if all of it were answered in kind: an echo loses no message.
+//
+// Owner and thread: the connection's reactor's.
 #include <string.h>
 
 #include "gw_everyday.h"

@@ -1,6 +1,7 @@
 // Payloads kept past their turn. A payload lies in a receive buffer or in one of the pool; a lease is a count on
 // either, and the pointer that names it is the buffer's own record. At most half of the receive buffers can be
 // leased at a time: the rest keeps the connections receiving.
+// Owner of a lease: who acquired it. Thread: the reactor's.
 #include "gw_reactor.h"
 
 // The record of the receive buffer that a lease names; NULL: it names a buffer of the pool.

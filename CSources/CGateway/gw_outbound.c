@@ -1,4 +1,5 @@
 // The outbound queue; the header says what it keeps and how small and shared frames differ.
+// Owner: one connection. Thread: its reactor's.
 #include "gw_outbound.h"
 
 #include <assert.h>

@@ -1,4 +1,5 @@
-// See the header.
+// How many connections of an address have yet to say who they are; see the header.
+// Owner and thread: the reactor's.
 #include "gw_peers.h"
 
 #include <assert.h>

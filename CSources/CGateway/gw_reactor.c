@@ -1,4 +1,5 @@
 // The reactor: its creation, and the turn that everything else is called from.
+// Owner: whoever created it. Thread: the one that turns it.
 #include "gw_reactor.h"
 
 #include <assert.h>

@@ -1,5 +1,6 @@
 // What the caller sends: messages, frames shared by many connections, close frames. Everything is queued here
 // and leaves with the next turn, in one send a connection (gw_writer.h has its request written already).
+// Owner and thread: the connection's reactor's.
 #include <string.h>
 
 #include "gw_writer.h"

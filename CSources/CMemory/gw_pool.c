@@ -2,6 +2,8 @@
 //
 // Each class is one reserved range cut into equal strides: a buffer's struct, then its bytes. Buffers never
 // handed out lie above `fresh` and have no pages yet, so nothing is touched before it is needed.
+//
+// Owner and thread: one reactor's.
 #include "gw_pool.h"
 
 #include <assert.h>

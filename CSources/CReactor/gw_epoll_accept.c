@@ -1,5 +1,6 @@
 // Listening and accepting on epoll; see gw_epoll.h. Nothing is accepted that has no number: while all are in use
 // the backlog waits, and the edge that told of it is remembered.
+// Owner and thread: the reactor's, as gw_epoll.h says.
 #define _GNU_SOURCE   // accept4
 #include "gw_epoll.h"
 

@@ -1,4 +1,5 @@
 // The epoll backend's creation and its end; see gw_io_epoll.h.
+// Owner: one reactor. Thread: any one until the first turn, the reactor's from then on.
 #include "gw_io_epoll.h"
 
 #include <errno.h>

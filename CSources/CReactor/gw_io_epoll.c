@@ -3,6 +3,8 @@
 //
 // A send, a shutdown and a close are done where they are asked for, because their result is known at once; like
 // every other event it is told by a turn. Only a send that finds no room waits for an edge.
+//
+// Owner and thread: the reactor's, as gw_epoll.h says.
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>

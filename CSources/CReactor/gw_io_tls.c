@@ -1,5 +1,6 @@
 // The TLS layer: its requests, its turn, its life; see gw_io_tls.h for what it promises and gw_tls.h for how it is
 // divided.
+// Owner and thread: the reactor's, as gw_tls.h says.
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>

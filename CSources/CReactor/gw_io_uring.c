@@ -3,6 +3,8 @@
 // A socket's requests are its multishot receive, at most one send and a shutdown. All name the socket in their
 // user_data; a close waits until none is under way, so that no completion of a former owner of the
 // number can arrive later, but for the close's own, which the generation tells apart.
+//
+// Owner and thread: the reactor's, as gw_uring.h says.
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>

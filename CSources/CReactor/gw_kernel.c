@@ -1,4 +1,5 @@
 // See the header.
+// Owner: a backend. Thread: the reactor's, but for gw_wake_signal.
 #include "gw_kernel.h"
 
 #include <assert.h>

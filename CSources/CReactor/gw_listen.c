@@ -1,5 +1,6 @@
 // Opens listening sockets; see the header. SO_REUSEPORT would let two strangers of the same user share a port
 // without either noticing, so the first listener of a process tries the port without it.
+// Owner of a descriptor: who opened it. Thread: any.
 #include "gw_listen.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,5 @@
 // See the header.
+// Pure; any thread.
 #include "gw_peer.h"
 
 #include <arpa/inet.h>

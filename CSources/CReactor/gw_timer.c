@@ -1,4 +1,5 @@
 // The timer wheel; see the header for what it keeps and for how it is used.
+// Owner and thread: the reactor's.
 #include "gw_timer.h"
 
 #include <assert.h>

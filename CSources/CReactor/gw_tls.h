@@ -32,8 +32,7 @@ enum {
     GW_TLS_HEADER_BYTES = 5,
     GW_TLS_TAG_BYTES = 16,
     GW_TLS_IV_BYTES = 12,
-    GW_TLS_SALT_BYTES = 4,                    // of them, where AES-GCM in TLS 1.2 has the rest
-    GW_TLS_EXPLICIT_BYTES = 8,                // in the record
+    GW_TLS_EXPLICIT_BYTES = 8,                // of them in the record, with AES-GCM in TLS 1.2
     GW_TLS_USELESS_RECORDS_MAX = 32,          // that bring no byte, in a row
     GW_TLS_SEND_BYTES_MAX = 128 * 1024,       // plaintext encrypted at a time,
     GW_TLS_SEND_BYTES_MIN = 480,              // while buffers are short: with a record's addition a smallest buffer

@@ -3,6 +3,8 @@
 //
 // The ticket keys belong to the process, because a client that comes back may reach another reactor; the lock around
 // them is taken once a handshake. Everything else belongs to the reactor that loads it.
+//
+// Thread: any, for the ticket keys; the reactor's for the rest.
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>

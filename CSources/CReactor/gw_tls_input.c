@@ -7,6 +7,8 @@
 //
 // What waits has half of the buffers. Whose input has waited longest gives way to the next: a record that comes at all is
 // soon whole, and those who begin some without ending them hold up nobody but each other.
+//
+// Owner and thread: the reactor's, as gw_tls.h says.
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>

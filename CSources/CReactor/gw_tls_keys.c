@@ -2,6 +2,8 @@
 //
 // Of TLS 1.3 OpenSSL tells the traffic secrets through its key log, which nothing is written to here; of 1.2 the
 // session has the master secret. Everything else follows from those (RFC 8446 section 7, RFC 5246 section 6.3).
+//
+// Owner and thread: the reactor's, as gw_tls.h says.
 #include <assert.h>
 #include <errno.h>
 #include <openssl/core_names.h>

@@ -2,6 +2,8 @@
 //
 // A socket is in one list of a kind at most, and leaves all of them with its close: what was due to it is never its
 // number's next owner's.
+//
+// Owner and thread: the reactor's, as gw_tls.h says.
 #include <assert.h>
 
 #include "gw_tls.h"

@@ -4,6 +4,8 @@
 // caller is told plaintext bytes in proportion to the ciphertext that was taken, so that a slow peer is seen to move;
 // all of them once all was taken. Bytes that are encrypted and not yet told come again with the caller's next send
 // and are recognized by their count.
+//
+// Owner and thread: the reactor's, as gw_tls.h says.
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>

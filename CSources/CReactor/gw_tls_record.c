@@ -4,6 +4,8 @@
 //
 // A cipher that is ready for use is some kilobyte, so a connection has none of its own: a fixed number of them is
 // shared, a connection's place is its number's, and who finds another's key there sets its own.
+//
+// Owner and thread: the reactor's, as gw_tls.h says.
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>

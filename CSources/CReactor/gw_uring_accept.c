@@ -1,4 +1,5 @@
 // Listening and accepting on io_uring; see gw_uring.h.
+// Owner and thread: the reactor's, as gw_uring.h says.
 #include "gw_uring.h"
 
 #include <errno.h>

@@ -7,6 +7,7 @@
 // is used, and goes where it is returned.
 //   idle_count + buffers in the ring or with the reactor = receive_buffers
 //   a number below buffers_limit => not idle;   retiring <=> a number not below it is not idle
+// Owner and thread: the reactor's, as gw_uring.h says.
 #include <assert.h>
 #include <sys/mman.h>
 #include <unistd.h>

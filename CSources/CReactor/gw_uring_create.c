@@ -1,4 +1,5 @@
 // The io_uring backend's creation and its end; see gw_io_uring.h.
+// Owner: one reactor. Thread: any one until the first turn, the reactor's from then on.
 #include "gw_io_uring.h"
 
 #include <errno.h>

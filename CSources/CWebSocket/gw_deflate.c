@@ -1,5 +1,6 @@
 // The streams of permessage-deflate; see the header. A stream is one buffer of the pool with this struct in it, and
 // one more for each block that zlib asks for, of which there are at most five.
+// Owner: one connection. Thread: its pool's.
 #include "gw_deflate.h"
 
 #include <assert.h>

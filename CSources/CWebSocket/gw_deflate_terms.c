@@ -2,6 +2,8 @@
 //
 // extensions = offer *( "," offer ); offer = token *( ";" token [ "=" ( token / quoted-string ) ] ), RFC 6455
 // section 9.1. A quoted value must be a token once its quotes and backslashes are gone.
+//
+// Pure; any thread.
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>

@@ -2,6 +2,8 @@
 //
 // Lines are looked at one by one as far as they have arrived. A line only records what it says; the rules that
 // need the whole request are in judge, in the order the header gives.
+//
+// Pure: owns nothing, any thread.
 #include "gw_handshake.h"
 
 #include <stdbool.h>

@@ -1,4 +1,5 @@
 // Writes the answer to an opening handshake: the switch to WebSocket, or a refusal.
+// Pure: owns nothing, any thread.
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 // Masking of payloads of any length: the short ones by the header's inline way, the long ones with AVX2 where
 // the processor has it.
+// Owner of the bytes: the caller. Thread: any.
 #include "gw_mask.h"
 
 const uint8_t gw_mask_keep[2 * GW_MASK_VECTOR_BYTES] = {

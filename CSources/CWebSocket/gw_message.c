@@ -1,4 +1,5 @@
 // Gathers the pieces of a message; see the header.
+// Owner: one connection. Thread: its pool's.
 #include "gw_message.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
 // SHA-1 of a short message; see the header.
+// Pure; any thread.
 #include "gw_sha1.h"
 
 #include <assert.h>

@@ -1,4 +1,5 @@
 // SHA-1 (FIPS 180-4) for Sec-WebSocket-Accept, which is no secret and proves nothing: not for anything else.
+// Pure; any thread.
 #ifndef GW_SHA1_H
 #define GW_SHA1_H
 

@@ -1,4 +1,5 @@
 // The bytes a token may have, RFC 9110 section 5.6.2.
+// Pure; any thread.
 #ifndef GW_TOKEN_H
 #define GW_TOKEN_H
 

@@ -7,6 +7,7 @@
 //   TAIL_1    one more byte, 80..BF        TAIL_ED   after ED: 80..9F, then one more (no surrogates)
 //   TAIL_2    two more                     TAIL_F0   after F0: 90..BF, then two more (no overlongs)
 //   TAIL_3    three more                   TAIL_F4   after F4: 80..8F, then two more (up to U+10FFFF)
+// Owner of the state: the caller. Thread: any.
 #include "gw_utf8.h"
 
 #include <stdbool.h>

@@ -3,6 +3,8 @@
 // A decoder is in one of four phases. A data frame that lies whole in the input between two messages, as nearly
 // all do, never leaves HEADER: gw_ws_decode hands it out in one step. Everything else goes byte by byte through
 // the header, then piece by piece through the payload (take_piece).
+//
+// Owner: one connection; thread: its.
 #include "gw_ws.h"
 
 #include <assert.h>

@@ -1,5 +1,6 @@
 // The epoll backend of gw_io.h, for machines and containers where io_uring is forbidden: edge-triggered, one
 // descriptor a socket, and the same bounded set of receive buffers.
+// Owner and thread: the reactor's, as gw_io.h says.
 #ifndef GW_IO_EPOLL_H
 #define GW_IO_EPOLL_H
 

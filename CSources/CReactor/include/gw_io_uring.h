@@ -1,5 +1,6 @@
 // The io_uring backend of gw_io.h, for Linux 6.1 and later: one ring a reactor, direct descriptors, multishot
 // accept and receive into a ring of provided buffers.
+// Owner and thread: the reactor's, as gw_io.h says.
 #ifndef GW_IO_URING_H
 #define GW_IO_URING_H
 

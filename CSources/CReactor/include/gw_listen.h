@@ -1,4 +1,5 @@
 // A listening TCP socket as every backend of the kernel's needs it. No accepting here.
+// Owner of a descriptor: who opened it. Thread: any.
 #ifndef GW_LISTEN_H
 #define GW_LISTEN_H
 

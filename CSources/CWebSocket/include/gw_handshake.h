@@ -1,5 +1,6 @@
 // The opening handshake of RFC 6455 section 4.2, from bytes to an answer. No I/O, no allocation; everything in
 // a request points into the caller's buffer.
+// Owner of the bytes: the caller. Thread: any.
 #ifndef GW_HANDSHAKE_H
 #define GW_HANDSHAKE_H
 

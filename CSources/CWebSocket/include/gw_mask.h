@@ -1,4 +1,5 @@
 // Masking of RFC 6455 section 5.3, in place. Masking and unmasking are the same.
+// Owner of the bytes: the caller. Thread: any.
 #ifndef GW_MASK_H
 #define GW_MASK_H
 

@@ -1,7 +1,7 @@
 // Joins the pieces of a message. A message that lies whole in one receive buffer is never copied; any other
 // is gathered in a counted buffer that grows by size class.
 //
-// Owner: one connection. Zeroed is empty.
+// Owner: one connection; thread: its pool's. Zeroed is empty.
 #ifndef GW_MESSAGE_H
 #define GW_MESSAGE_H
 

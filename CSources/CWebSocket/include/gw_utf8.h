@@ -1,5 +1,6 @@
 // Strict incremental UTF-8 (RFC 3629; no surrogates, no overlongs, nothing above U+10FFFF), as RFC 6455
 // section 8.1 asks: an invalid byte is found as soon as it arrives, not at the end of the message.
+// Owner of the state: the caller. Thread: any.
 #ifndef GW_UTF8_H
 #define GW_UTF8_H
 
