@@ -400,7 +400,7 @@ void gw_uring_end(struct gw_io *io, unsigned head) {
     gw_uring_buffers_look(u);
     const int is_behind = head != *u->ring.cq.ktail || (*u->ring.sq.kflags & IORING_SQ_CQ_OVERFLOW)
                        || *u->ring.sq.khead != *u->ring.sq.ktail;
-    if (!is_behind) {
+    if (!is_behind && u->short_sends) {
         if (u->odd_count > 0) {
             gw_uring_clear_odd(u);
         }

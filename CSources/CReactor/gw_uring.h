@@ -1,6 +1,6 @@
 // What the files of the io_uring backend share: gw_io_uring.c (requests, completions, the turn),
-// gw_uring_accept.c (listening), gw_uring_buffers.c (receive buffers), gw_uring_create.c (life). gw_io.h says what a
-// backend does.
+// gw_uring_accept.c (listening), gw_uring_buffers.c (receive buffers), gw_uring_create.c (life), gw_uring_probe.c (what
+// the kernel can). gw_io.h says what a backend does.
 //
 // Owned by one reactor and its thread; only wake is touched by others.
 #ifndef GW_URING_H
@@ -85,6 +85,7 @@ struct gw_io_uring {
     uint8_t peers_wanted;
     uint8_t wake_armed;
     uint8_t enabled;
+    uint8_t short_sends;          // the kernel tells what it did not take of them
     uint8_t bundles;              // the kernel has them: a receive takes as many buffers as it has bytes for
     uint32_t bundle_taken;        // by turns so far, bytes of the bundle that is the next completion
     struct gw_wake wake;
@@ -133,6 +134,9 @@ void gw_uring_accept_resume(struct gw_io *io);
 void gw_uring_accept_arm(struct gw_io_uring *u);
 // Writes at most two events and returns their number.
 unsigned gw_uring_accepted(struct gw_io_uring *u, const struct io_uring_cqe *cqe, struct gw_io_event *event);
+
+// gw_uring_probe.c: whether such sends, asked to be silent about success, are told with what they took when it was not all.
+int gw_uring_tells_what_it_took(uint32_t message_flags);
 
 // gw_uring_create.c
 void gw_uring_destroy(struct gw_io *io);

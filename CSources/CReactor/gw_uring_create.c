@@ -105,6 +105,7 @@ static int gw_uring_open_ring(struct gw_io_uring *u) {
         return error;
     }
     u->bundles = (params.features & IORING_FEAT_RECVSEND_BUNDLE) != 0;
+    u->short_sends = (uint8_t)gw_uring_tells_what_it_took(GW_SHORT_SEND_FLAGS);
     u->front.buffers = u->buffers;
     u->front.buffers_mask = u->io.receive_buffers - 1;
     u->front.buffer_bytes = u->io.receive_buffer_bytes;
@@ -120,6 +121,7 @@ static int gw_uring_open_ring(struct gw_io_uring *u) {
     u->front.complete = gw_uring_complete;
     u->front.end = gw_uring_end;
     u->front.row = u->front.row_end = u->front.request = u->front.requests;
+    u->front.epoch = gw_uring_no_front.epoch;
     io_uring_buf_ring_init(u->buffers);
     gw_uring_buffers_init(u);
     return 0;

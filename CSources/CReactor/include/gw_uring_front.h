@@ -124,6 +124,8 @@ static inline int gw_uring_wrap_row(struct gw_uring_front *front) {
     return !gw_uring_row_is_full(front);
 }
 
+#define GW_SHORT_SEND_FLAGS (MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL)
+
 // The next of a row that is not full, but for its length. What it leaves is 0: free requests of a row are clear, or were
 // short sends before.
 __attribute__((always_inline))
@@ -134,7 +136,7 @@ static inline struct io_uring_sqe *gw_uring_send_short(struct gw_uring_front *fr
     request->flags = IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
     request->fd = (int)socket;
     request->addr = (uint64_t)(uintptr_t)data;
-    request->msg_flags = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL;
+    request->msg_flags = GW_SHORT_SEND_FLAGS;
     memcpy(&request->user_data, user_data, sizeof user_data);
     return request;
 }
