@@ -304,7 +304,8 @@ static void gw_conn_drained(struct gw_reactor *r, struct gw_conn *conn) {
 
 // Everyday: all that was queued has left, in one buffer, and nothing waits for that. Else nothing is done.
 static int gw_conn_sent_whole(struct gw_reactor *r, struct gw_conn *conn, int32_t result) {
-    if (!gw_conn_is_open_without(conn, GW_CONN_PAUSED | GW_CONN_WANTS_WRITABLE) || conn->out.pong != NULL || result <= 0
+    const uint32_t others = GW_PHASE_MASK | GW_CONN_PAUSED | GW_CONN_WANTS_WRITABLE;
+    if ((conn->state & (others | GW_CONN_SENDING)) != GW_CONN_SENDING || conn->out.pong != NULL || result <= 0
         || !gw_outbound_consume_only(&conn->out, &r->references, (uint32_t)result)) {
         return 0;
     }
@@ -317,6 +318,7 @@ void gw_conn_sent(struct gw_reactor *r, struct gw_conn *conn, int32_t result) {
     if (gw_conn_sent_whole(r, conn, result)) {
         return;
     }
+    assert(conn->flags & GW_CONN_SENDING);   // a send is told once
     conn->flags &= (uint16_t)~GW_CONN_SENDING;
     if (conn->phase >= GW_PHASE_ENDED) {
         return;

@@ -5,7 +5,8 @@
 //     simulate [--tls] --seed N    one, and says what happened in it
 //
 // In every run an id's events come in order and never after its end; a message is seen once, whole, in its place;
-// echoes, frames and pongs come back so too; in the end no connection, buffer or lease is left. In a calm run, in
+// echoes, frames and pongs come back so too; a send is told to its connection once, which the core asserts
+// (gw_conn_sent); in the end no connection, buffer or lease is left. In a calm run, in
 // which no one is cut short, every message is answered, whatever the order in which things complete.
 #include <errno.h>
 #include <fcntl.h>
