@@ -8,8 +8,6 @@
 
 #include "gw_reactor.h"
 
-enum { GW_CLOSE_DATA = 1007, GW_CLOSE_TOO_BIG = 1009, GW_CLOSE_TRY_AGAIN = 1013 };
-
 int gw_compression_init(struct gw_compression *compression, const struct gw_config *config) {
     const uint64_t quarter = config->pool_bytes_max / 4;
     *compression = (struct gw_compression){

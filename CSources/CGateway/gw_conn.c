@@ -9,11 +9,6 @@
 
 #include "gw_writer.h"
 
-enum {
-    GW_CLOSE_ABNORMAL = 1006,    // RFC 6455 section 7.4.1
-    GW_CLOSE_TRY_AGAIN = 1013,   // the registry RFC 6455 section 11.7 founds
-};
-
 // Deadlines. The timer is armed for the earliest of them and never moved away: when it fires too early it is
 // armed again, so that traffic costs no timer operation.
 

@@ -11,7 +11,6 @@
 enum {
     GW_GATHERING_SHARE = 2,         // one part in so many of the pool for all
     GW_GATHERING_PEER_SHARE = 16,   // and for the strangers of an address, which is one message at least
-    GW_CLOSE_TRY_AGAIN = 1013,
 };
 
 int gw_gathering_init(struct gw_gathering *gathering, const struct gw_config *config) {

@@ -10,10 +10,7 @@
 #include "gw_everyday.h"
 #include "gw_reactor.h"
 
-enum {
-    GW_PONG_QUEUE_BYTES = 4096,    // with more than this queued only the latest ping is answered
-    GW_CLOSE_TRY_AGAIN = 1013,     // the registry RFC 6455 section 11.7 founds
-};
+enum { GW_PONG_QUEUE_BYTES = 4096 };   // with more than this queued only the latest ping is answered
 
 static void gw_inbound_pop(struct gw_reactor *r, struct gw_conn *conn) {
     const uint32_t buffer = conn->input_first;

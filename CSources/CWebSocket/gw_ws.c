@@ -24,8 +24,6 @@ enum {
     MASK_BYTES = 4,
 };
 
-enum { CLOSE_PROTOCOL = 1002, CLOSE_NO_CODE = 1005, CLOSE_DATA = 1007, CLOSE_TOO_BIG = 1009, CLOSE_LATER = 1013 };
-
 static_assert(sizeof(struct gw_ws_decoder) <= 56, "an idle connection keeps one");
 
 void gw_ws_decoder_init(struct gw_ws_decoder *decoder) {
@@ -97,11 +95,11 @@ static void begin_data(struct gw_ws_decoder *decoder, const struct gw_ws_config 
         decoder->fragments = 1;
         decoder->utf8 = GW_UTF8_START;
     } else if (decoder->fragments++ >= config->fragments_max) {
-        fail(decoder, CLOSE_TOO_BIG);
+        fail(decoder, GW_CLOSE_TOO_BIG);
         return;
     }
     if (decoder->frame_left > bytes_max(decoder, config) - decoder->message_bytes) {
-        fail(decoder, CLOSE_TOO_BIG);
+        fail(decoder, GW_CLOSE_TOO_BIG);
         return;
     }
     decoder->message_bytes += decoder->frame_left;
@@ -114,7 +112,7 @@ static void begin_frame(struct gw_ws_decoder *decoder, const struct gw_ws_config
     const size_t length_bytes = decoder->header_length - 2u - MASK_BYTES;
     const uint64_t length = length_bytes == 0 ? header[1] & LENGTH : load_big_endian(header + 2, length_bytes);
     if ((length_bytes == 2 && length < LENGTH_16) || (length_bytes == 8 && (length <= 0xFFFF || length >> 63 != 0))) {
-        fail(decoder, CLOSE_PROTOCOL);
+        fail(decoder, GW_CLOSE_PROTOCOL);
         return;
     }
     decoder->frame_left = length;
@@ -135,7 +133,7 @@ static size_t take_header(struct gw_ws_decoder *decoder, const struct gw_ws_conf
     while (used < length && decoder->phase == PHASE_HEADER) {
         decoder->header[decoder->header_length++] = data[used++];
         if (decoder->header_length == 2 && !is_start_allowed(decoder)) {
-            fail(decoder, CLOSE_PROTOCOL);
+            fail(decoder, GW_CLOSE_PROTOCOL);
         } else if (decoder->header_length > 2 && decoder->header_length == header_bytes(decoder->header[1])) {
             begin_frame(decoder, config);
         }
@@ -160,7 +158,7 @@ static enum gw_ws_result take_data(struct gw_ws_decoder *decoder, uint8_t *data,
             decoder->utf8 = (uint8_t)gw_utf8_feed(decoder->utf8, data, piece);
         }
         if (decoder->utf8 == GW_UTF8_INVALID || (last && decoder->utf8 != GW_UTF8_START)) {
-            fail(decoder, CLOSE_DATA);
+            fail(decoder, GW_CLOSE_DATA);
             return GW_WS_MORE;
         }
     }
@@ -191,19 +189,19 @@ static bool may_close_with(uint16_t code) {
 // Takes the code off the front of a close frame's payload; what stays is the reason.
 static enum gw_ws_result finish_close(struct gw_ws_decoder *decoder, struct gw_ws_item *item) {
     if (item->length == 0) {
-        item->close_code = CLOSE_NO_CODE;
+        item->close_code = GW_CLOSE_NO_CODE;
         return GW_WS_CONTROL;
     }
     const uint16_t code = item->length < 2 ? 0 : (uint16_t)load_big_endian(item->data, 2);
     if (!may_close_with(code)) {
-        fail(decoder, CLOSE_PROTOCOL);
+        fail(decoder, GW_CLOSE_PROTOCOL);
         return GW_WS_MORE;
     }
     item->close_code = code;
     item->data += 2;
     item->length -= 2;
     if (gw_utf8_feed(GW_UTF8_START, item->data, item->length) != GW_UTF8_START) {
-        fail(decoder, CLOSE_DATA);
+        fail(decoder, GW_CLOSE_DATA);
         return GW_WS_MORE;
     }
     return GW_WS_CONTROL;
@@ -215,7 +213,7 @@ static bool gather_control(struct gw_ws_decoder *decoder, const struct gw_ws_con
     if (decoder->control == NULL) {
         decoder->control = gw_buf_acquire(config->pool, GW_WS_CONTROL_BYTES_MAX);
         if (decoder->control == NULL) {
-            fail(decoder, CLOSE_LATER);
+            fail(decoder, GW_CLOSE_TRY_AGAIN);
             return false;
         }
     }
@@ -303,8 +301,8 @@ static enum gw_ws_result check_whole_text(struct gw_ws_decoder *decoder, struct 
     if (gw_utf8_feed(GW_UTF8_START, item->data, item->length) == GW_UTF8_START) {
         return GW_WS_DATA;
     }
-    fail(decoder, CLOSE_DATA);
-    item->close_code = CLOSE_DATA;
+    fail(decoder, GW_CLOSE_DATA);
+    item->close_code = GW_CLOSE_DATA;
     return GW_WS_ERROR;
 }
 
@@ -364,7 +362,7 @@ size_t gw_ws_encode_long_header(uint8_t *out, enum gw_ws_opcode opcode, uint64_t
 }
 
 size_t gw_ws_encode_close(uint8_t *out, uint16_t code, const char *reason, size_t reason_bytes) {
-    if (code == CLOSE_NO_CODE) {
+    if (code == GW_CLOSE_NO_CODE) {
         return gw_ws_encode_header(out, GW_WS_CLOSE, 0);
     }
     if (reason == NULL) {

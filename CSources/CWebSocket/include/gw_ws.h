@@ -18,6 +18,16 @@ enum gw_ws_opcode {
     GW_WS_CLOSE = 0x8, GW_WS_PING = 0x9, GW_WS_PONG = 0xA,
 };
 
+// Those that a server itself has to say or tell: RFC 6455 section 7.4.1 and the registry that section 11.7 founds.
+enum gw_close_code {
+    GW_CLOSE_PROTOCOL = 1002,
+    GW_CLOSE_NO_CODE = 1005,     // told, never sent
+    GW_CLOSE_ABNORMAL = 1006,    // likewise
+    GW_CLOSE_DATA = 1007,
+    GW_CLOSE_TOO_BIG = 1009,
+    GW_CLOSE_TRY_AGAIN = 1013,   // no buffer
+};
+
 enum { GW_WS_CONTROL_BYTES_MAX = 125, GW_WS_HEADER_BYTES_MAX = 14, GW_WS_SERVER_HEADER_BYTES_MAX = 10 };
 
 // What all connections of a thread share.
