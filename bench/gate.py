@@ -125,8 +125,10 @@ def core_figures():
                                                       (65536, 1, 20, 20), (1 << 20, 1, 4, 10))]
     cases.append(("core 16 B, fan-out to 1,000", ["--connections", "1000", "--fan-out", "--rounds", "20"]))
     for name, options in cases:
-        figures.update((f"{name}: {count}", value) for count, value in zip(COUNTS, lockstep_counts("lockstep", *options)))
-    # In how many turns a message comes that is longer than the kernel's buffers is the kernel's to say, and changes.
+        # In what pieces a message comes that is longer than the kernel's buffers is the kernel's to say, and changes on a busy
+        # machine: the least of three counts, and none of the turns.
+        counts = min(lockstep_counts("lockstep", *options) for _ in range(3 if "1048576" in name else 1))
+        figures.update((f"{name}: {count}", value) for count, value in zip(COUNTS, counts))
     del figures["core 1048576 B, 1 in flight: system calls a message"]
     return figures
 
