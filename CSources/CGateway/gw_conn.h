@@ -128,12 +128,14 @@ void gw_conn_set_idle_ticks(struct gw_reactor *r, struct gw_conn *conn, uint32_t
 
 // gw_inbound.c: decodes input while the phase takes it; 1 when more remains for a later turn.
 int gw_inbound_decode(struct gw_reactor *r, struct gw_conn *conn);
-// What the backend received. In the everyday way (gw_everyday.h), without the list of those that are ready, short whole
+// What the backend received. In the everyday way (gw_everyday.h), without the list of those that are ready, whole
 // messages at its front become events at once. Their answers are not yet queued, so a connection that went this way is
 // decoded again only in the next turn, which sees them.
 void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t bytes);
 // The rest of such a buffer, behind a first message that ends at next.
 void gw_inbound_go_on(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint8_t *next, uint32_t bytes);
+// Such a buffer from `at` on, where no short message begins.
+void gw_inbound_longer(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint8_t *at, uint32_t bytes);
 // Input like any other, [start, end) of the buffer: decoded when the connection's turn comes.
 void gw_inbound_enqueue(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint32_t start, uint32_t end);
 // Moves input that has to wait off the receive ring, which others need; without a buffer for it the connection

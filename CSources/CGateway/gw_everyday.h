@@ -1,5 +1,5 @@
-// The everyday receives, inline: short whole messages that become events where they were received. Whatever is rarer goes to
-// gw_inbound.c.
+// The everyday receives, inline: short whole messages that become events where they were received. Longer ones, and whatever
+// is rarer, go to gw_inbound.c.
 // Owner and thread: the reactor's.
 #ifndef GW_EVERYDAY_H
 #define GW_EVERYDAY_H
@@ -27,7 +27,7 @@ static inline uint8_t *gw_inbound_take(struct gw_event *event, const gw_conn_id 
         return NULL;
     }
     // The members from kind to lease, in one store.
-    const uint64_t kind = GW_EVENT_MESSAGE | (uint64_t)gw_ws_short_opcode(&message) << 8;
+    const uint64_t kind = GW_EVENT_MESSAGE | (uint64_t)(data[0] & 0x0F) << 8;
     memcpy((uint8_t *)event + offsetof(struct gw_event, kind), &kind, sizeof kind);
     event->data = message.text;
     event->length = message.bytes;
@@ -49,11 +49,13 @@ static inline uint8_t *gw_inbound_take_first(struct gw_reactor *r, struct gw_con
 // What comes behind a first message that ends at next (NULL: there was none).
 static inline void gw_inbound_behind(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint8_t *next,
                                      uint32_t bytes) {
-    if (next == NULL) {
+    if (next != NULL) {
+        gw_inbound_go_on(r, conn, buffer, next, bytes);
+    } else if (gw_inbound_is_calm(r, conn)) {
+        gw_inbound_longer(r, conn, buffer, gw_received_data(r, buffer), bytes);
+    } else {
         r->stats.bytes_in += bytes;
         gw_inbound_enqueue(r, conn, buffer, 0, bytes);
-    } else {
-        gw_inbound_go_on(r, conn, buffer, next, bytes);
     }
 }
 

@@ -273,8 +273,8 @@ void gw_inbound_received(struct gw_reactor *r, struct gw_conn *conn, uint32_t bu
 // Hands out the short whole messages that [at, end) of the receive buffer at data begins with; the decoder is between
 // messages. Returns where they end.
 __attribute__((always_inline))
-static inline uint8_t *gw_inbound_run(struct gw_reactor *r, const struct gw_conn *conn, uint8_t *at, uint8_t *data,
-                                      const uint8_t *end) {
+static inline uint8_t *gw_inbound_run_short(struct gw_reactor *r, const struct gw_conn *conn, uint8_t *at, uint8_t *data,
+                                            const uint8_t *end) {
     const uint8_t *reach = data + r->io->receive_buffer_bytes - GW_WS_SHORT_REACH_BYTES;
     const struct gw_event *event_end = r->short_end;
     struct gw_event *event = r->event;
@@ -291,14 +291,56 @@ static inline uint8_t *gw_inbound_run(struct gw_reactor *r, const struct gw_conn
     return at;
 }
 
-void gw_inbound_go_on(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint8_t *next, uint32_t bytes) {
+// The same for those that are not short, and no more of them than one connection might answer in kind.
+__attribute__((always_inline))
+static inline uint8_t *gw_inbound_run_longer(struct gw_reactor *r, const struct gw_conn *conn, uint8_t *at,
+                                             const uint8_t *end) {
+    const uint64_t bytes_max = r->codec.message_bytes_max;
+    struct gw_ws_short message;
+    while (r->event < r->short_end
+           && gw_ws_take_longer(at, end, r->longer_left < bytes_max ? r->longer_left : bytes_max, &message)) {
+        r->longer_left -= (uint32_t)message.bytes;
+        *r->event++ = (struct gw_event){ .conn = conn->id, .kind = GW_EVENT_MESSAGE, .opcode = at[0] & 0x0F,
+                                         .data = message.text, .length = message.bytes };
+        at = message.text + message.bytes;
+    }
+    return at;
+}
+
+// Both, in whatever order they come; no short one is the first.
+__attribute__((always_inline))
+static inline uint8_t *gw_inbound_run(struct gw_reactor *r, const struct gw_conn *conn, uint8_t *at, uint8_t *data,
+                                      const uint8_t *end) {
+    const uint8_t *before;
+    do {
+        before = at;
+        at = gw_inbound_run_longer(r, conn, at, end);
+        at = at != before && at != end ? gw_inbound_run_short(r, conn, at, data, end) : at;
+    } while (at != before && at != end);
+    return at;
+}
+
+void gw_inbound_longer(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint8_t *at, uint32_t bytes) {
     uint8_t *const data = gw_received_data(r, buffer), *const end = data + bytes;
-    uint8_t *const at = gw_inbound_run(r, conn, next, data, end);
+    at = gw_inbound_run(r, conn, at, data, end);
+    if (at != data) {
+        conn->short_turn = (uint16_t)r->stats.turns;
+    }
     if (at == end) {
         gw_inbound_taken(r, conn, buffer, bytes);
     } else {
         r->stats.bytes_in += bytes;
         gw_inbound_enqueue(r, conn, buffer, (uint32_t)(at - data), bytes);
+    }
+}
+
+void gw_inbound_go_on(struct gw_reactor *r, struct gw_conn *conn, uint32_t buffer, uint8_t *next, uint32_t bytes) {
+    uint8_t *const data = gw_received_data(r, buffer), *const end = data + bytes;
+    uint8_t *const at = gw_inbound_run_short(r, conn, next, data, end);
+    if (at == end) {
+        gw_inbound_taken(r, conn, buffer, bytes);
+    } else {
+        gw_inbound_longer(r, conn, buffer, at, bytes);
     }
 }
 
@@ -314,7 +356,8 @@ static inline enum gw_progress gw_inbound_frames(struct gw_reactor *r, struct gw
     if (source == NULL && conn->phase == GW_PHASE_OPEN && sum < r->outbound_pause
         && gw_ws_is_between_messages(&conn->decoder)) {
         const struct gw_event *first = r->event;
-        at = (uint32_t)(gw_inbound_run(r, conn, data + at, data, data + end) - data);
+        uint8_t *const rest = gw_inbound_run_short(r, conn, data + at, data, data + end);
+        at = (uint32_t)(gw_inbound_run(r, conn, rest, data, data + end) - data);
         r->stats.messages_in += (uint64_t)(r->event - first);
         // As below, frame by frame: what a masked header is longer than an answer's.
         sum += at - *start + (uint32_t)(r->event - first) * (GW_WS_SERVER_HEADER_BYTES_MAX - GW_WS_SHORT_HEADER_BYTES);

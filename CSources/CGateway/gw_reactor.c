@@ -93,6 +93,7 @@ static void gw_turn_begin(struct gw_reactor *r) {
     gw_turn_tick(r);
     // Whoever waits from an earlier turn comes first.
     r->short_end = r->ready_count == 0 && r->takes_short ? r->events_end : r->events;
+    r->longer_left = r->longer_max;
 }
 
 static int gw_turn_events(struct gw_reactor *r, uint64_t timeout_ns) {
@@ -163,7 +164,7 @@ static inline void gw_turn_completion(struct gw_reactor *r, struct gw_uring_fron
             gw_turn_go_on(r, front, cqe, next);
         }
     } else if (request == GW_SEND_SHORT) {
-        gw_conn_unsent(r, conn, r->slate + gw_request_generation(cqe->user_data), cqe->res);
+        gw_conn_unsent(r, conn, r->slate + gw_request_offset(cqe->user_data, r->slate), cqe->res);
     } else if (gw_uring_is_bundle(front, cqe)) {
         gw_turn_unbundle(r, front, cqe, 0);
     } else {
@@ -292,7 +293,7 @@ void gw_reactor_stop_listening(struct gw_reactor *r) {
 static uint64_t gw_reactor_arrays_bytes(const struct gw_reactor *r) {
     return (uint64_t)(r->events_end - r->events) * (sizeof *r->events + sizeof *r->event_bufs)
          + r->io->receive_buffers * (sizeof *r->received + sizeof *r->spent)
-         + GW_IO_EVENTS * sizeof *r->io_events + GW_SLATE_BYTES_MAX;
+         + GW_IO_EVENTS * sizeof *r->io_events + GW_SLATE_BYTES + GW_CHUNK_BYTES_MAX;
 }
 
 void gw_reactor_stats(const struct gw_reactor *r, struct gw_stats *stats) {
@@ -361,7 +362,7 @@ static int gw_reactor_allocate(struct gw_reactor *r, const struct gw_config *con
     r->event_bufs = calloc(config->batch_events_max, sizeof *r->event_bufs);
     r->ready = calloc(2 * (size_t)r->connections_max, sizeof *r->ready);   // the walk appends while it reads
     r->dirty = calloc(r->connections_max, sizeof *r->dirty);
-    r->slate = aligned_alloc(GW_SLATE_BYTES_MAX, GW_SLATE_BYTES_MAX);
+    r->slate = malloc(GW_SLATE_BYTES + GW_CHUNK_BYTES_MAX);
     r->io_events = calloc(GW_IO_EVENTS, sizeof *r->io_events);
     if (r->conns == NULL || r->received == NULL || r->spent == NULL || r->events == NULL || r->event_bufs == NULL
         || r->ready == NULL || r->dirty == NULL || r->slate == NULL || r->io_events == NULL) {
@@ -421,9 +422,9 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     r->codec = (struct gw_ws_config){
         .message_bytes_max = config->message_bytes_max, .fragments_max = config->fragments_max, .pool = r->pool,
     };
-    const uint32_t slate_bytes = config->outbound_bytes_max < GW_SLATE_BYTES_MAX ? config->outbound_bytes_max
-                                                                                 : GW_SLATE_BYTES_MAX;
-    r->slate_limit = r->slate + slate_bytes - GW_SHORT_FRAME_BYTES_MAX;
+    r->slate_limit = r->slate + GW_SLATE_BYTES;
+    r->chunk_bytes_max = config->outbound_bytes_max < GW_CHUNK_BYTES_MAX ? config->outbound_bytes_max : GW_CHUNK_BYTES_MAX;
+    r->chunk_room = r->chunk_bytes_max - GW_SHORT_FRAME_BYTES_MAX;
     gw_writer_wipe(r);
     r->event = r->events;
     r->spent_end = r->spent;
@@ -432,6 +433,7 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     r->takes_short = config->message_bytes_max >= GW_WS_SHORT_BYTES_MAX
                   && config->receive_buffer_bytes >= GW_WS_SHORT_HEADER_BYTES + GW_WS_SHORT_BYTES_MAX
                   && config->batch_events_max * GW_SHORT_ANSWER_BYTES_MAX <= r->outbound_pause;
+    r->longer_max = r->takes_short ? r->outbound_pause - config->batch_events_max * GW_SHORT_ANSWER_BYTES_MAX : 0;
     r->forward_bytes_min = GW_FORWARD_BYTES_MIN;
     r->frame_payload_max = gw_pool_buffer_bytes_max(r->pool) - GW_WS_SERVER_HEADER_BYTES_MAX;
     gw_turn_tick(r);

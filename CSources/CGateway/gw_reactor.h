@@ -53,7 +53,9 @@ struct gw_reactor {
     struct gw_io *io;
     struct gw_uring_front *front;  // where everyday sends find requests
     struct gw_writer writer;
-    const uint8_t *slate_limit;    // the writer's, while somebody is
+    const uint8_t *slate_limit;    // chunks begin before it
+    size_t chunk_room;             // with so many bytes a chunk takes no other short message
+    uint32_t chunk_bytes_max;
     int secure;                    // io is the TLS layer over a backend
     int io_refusal;                // -errno with which io_uring was refused to an automatic choice
     struct gw_pool *pool;
@@ -66,6 +68,8 @@ struct gw_reactor {
     struct gw_event *event;        // the next of them
     struct gw_event *events_end;
     struct gw_event *short_end;    // where short messages stop going straight to events: here, or at once
+    uint32_t longer_left;          // bytes of longer ones that still may, in this turn: one connection might answer all
+    uint32_t longer_max;
 
     uint32_t *ready;               // slots with input to decode or an event to hand out, first come first served
     uint32_t ready_count;

@@ -48,7 +48,7 @@ static int gw_writer_return(struct gw_reactor *r, struct gw_conn *conn, uint32_t
     struct io_uring_sqe *request = gw_conn_written(conn, r->front);
     const uint8_t *chunk = (const uint8_t *)(uintptr_t)request->addr;
     const uint32_t moved = chunk + conn->chunk_bytes != w->cursor ? conn->chunk_bytes : 0;
-    if (moved > GW_SLATE_FRAME_BYTES_MAX || w->cursor + moved + bytes >= r->slate_limit) {
+    if (moved > GW_SLATE_FRAME_BYTES_MAX || w->cursor >= r->slate_limit || conn->chunk_bytes + bytes >= r->chunk_room) {
         return 0;
     }
     if (moved > 0) {
@@ -60,32 +60,7 @@ static int gw_writer_return(struct gw_reactor *r, struct gw_conn *conn, uint32_t
     w->request = request;
     w->chunk_bytes = &conn->chunk_bytes;
     w->id = conn->id;
-    w->limit = r->slate_limit;
-    return 1;
-}
-
-// A message that is not short, from the slate all the same. 0: it is too long, or has to wait.
-__attribute__((always_inline))
-static inline int gw_conn_send_longer(struct gw_reactor *r, struct gw_conn *conn, enum gw_ws_opcode opcode,
-                                      const uint8_t *data, uint32_t length) {
-    struct gw_writer *w = &r->writer;
-    const uint32_t bytes = (uint32_t)gw_ws_header_bytes(length) + length;
-    if (length <= GW_WS_CONTROL_BYTES_MAX || bytes > GW_SLATE_FRAME_BYTES_MAX || w->cursor + bytes > r->slate_limit) {
-        return 0;
-    }
-    const int is_first = gw_conn_is_silent(conn, r->front);
-    if (is_first ? !gw_uring_wrap_row(r->front) : !gw_writer_is(w, conn)
-        && !(gw_conn_is_written(conn, r->front) && gw_writer_return(r, conn, bytes))) {
-        return 0;
-    }
-    uint8_t *const frame = w->cursor;
-    memcpy(frame + gw_ws_encode_header(frame, opcode, length), data, length);
-    if (is_first) {
-        gw_writer_begin(r, r->front, conn, frame + bytes);
-    } else {
-        w->cursor = frame + bytes;
-    }
-    r->stats.messages_out++;
+    w->limit = w->cursor - conn->chunk_bytes + r->chunk_room;
     return 1;
 }
 
@@ -111,11 +86,43 @@ static int gw_conn_send_slow(struct gw_reactor *r, struct gw_conn *conn, enum gw
     if (conn->decoder.deflate && length >= r->compression.threshold_bytes) {
         return gw_send_done(r, conn, gw_compression_append(r, conn, (enum gw_ws_opcode)opcode, data, (uint32_t)length));
     }
-    if (gw_conn_send_longer(r, conn, (enum gw_ws_opcode)opcode, data, (uint32_t)length)) {
-        return 0;
-    }
     return gw_send_done(r, conn, gw_outbound_append_frame(&conn->out, &r->references, (enum gw_ws_opcode)opcode, data,
                                                           (uint32_t)length));
+}
+
+// Whether so many bytes have room at the cursor, as the beginning or the end of the connection's chunk.
+static inline int gw_writer_takes(struct gw_reactor *r, struct gw_conn *conn, int is_first, uint32_t bytes) {
+    struct gw_writer *w = &r->writer;
+    if (is_first) {
+        return w->cursor < r->slate_limit && bytes <= r->chunk_bytes_max && gw_uring_wrap_row(r->front);
+    }
+    return gw_writer_is(w, conn) ? w->cursor + bytes < w->limit
+         : gw_conn_is_written(conn, r->front) && gw_writer_return(r, conn, bytes);
+}
+
+// A message that is not short, from the slate all the same, unless it is too long or has to wait.
+__attribute__((noinline))
+static int gw_conn_send_longer(struct gw_reactor *r, struct gw_conn *conn, enum gw_opcode opcode, const uint8_t *data,
+                               uint64_t length) {
+    struct gw_writer *w = &r->writer;
+    const uint32_t bytes = GW_LONGER_HEADER_BYTES + (uint32_t)length;
+    const int is_first = gw_conn_is_silent(conn, r->front);
+    if (length > GW_SLATE_FRAME_BYTES_MAX - GW_LONGER_HEADER_BYTES || !gw_opcode_is_sendable(opcode)
+        || (conn->decoder.deflate && length >= r->compression.threshold_bytes)
+        || !gw_writer_takes(r, conn, is_first, bytes)) {
+        return gw_conn_send_slow(r, conn, opcode, data, length);
+    }
+    uint8_t *const frame = w->cursor;
+    const uint8_t header[] = { (uint8_t)(0x80 | opcode), 126, (uint8_t)(length >> 8), (uint8_t)length };
+    memcpy(frame, header, sizeof header);
+    memcpy(frame + sizeof header, data, length);
+    if (is_first) {
+        gw_writer_begin(r, r->front, conn, frame + bytes);
+    } else {
+        w->cursor = frame + bytes;
+    }
+    r->stats.messages_out++;
+    return 0;
 }
 
 // A short message that waits for the turn.
@@ -158,7 +165,7 @@ static int gw_conn_send_first(struct gw_reactor *r, struct gw_conn *conn, enum g
     struct gw_writer *w = &r->writer;
     struct gw_uring_front *front = r->front;
     if (length > GW_WS_CONTROL_BYTES_MAX) {
-        return gw_conn_send_slow(r, conn, opcode, data, length);
+        return gw_conn_send_longer(r, conn, opcode, data, length);
     }
     if (!gw_conn_is_silent(conn, front)) {
         return gw_conn_is_written(conn, front) ? gw_conn_send_behind(r, conn, opcode, data, length)
@@ -236,7 +243,7 @@ static int gw_writer_write_frame(struct gw_reactor *r, const struct gw_frame *fr
     struct gw_writer *w = &r->writer;
     const uint32_t bytes = gw_buf_length(buf);
     gw_writer_end(r);
-    if (bytes > GW_SLATE_FRAME_BYTES_MAX || w->cursor + bytes > r->slate_limit) {
+    if (bytes > GW_SLATE_FRAME_BYTES_MAX || bytes > r->chunk_bytes_max || w->cursor >= r->slate_limit) {
         return 0;
     }
     w->frame = frame;
@@ -292,7 +299,7 @@ int gw_conn_send_frame(struct gw_reactor *r, gw_conn_id id, struct gw_frame *fra
             return gw_conn_send_frame_slow(r, id, frame);
         }
         struct io_uring_sqe *request = gw_conn_written(conn, front);
-        if (request->addr + conn->chunk_bytes != (uintptr_t)w->frame_data) {
+        if (request->addr + conn->chunk_bytes != (uintptr_t)w->frame_data || conn->chunk_bytes + bytes > r->chunk_bytes_max) {
             return gw_conn_send_frame_copied(r, conn, frame);
         }
         conn->chunk_bytes = (uint16_t)(conn->chunk_bytes + bytes);

@@ -6,7 +6,8 @@
 // them: a connection's chunk, of which a frame for many is part of several. The writer is the connection whose chunk is the
 // last: its next message goes to the cursor, without a look at the connection. The chunk's length is written when the next
 // begins, or when the writer ends. Whatever else is sent to a connection in the turn makes its chunk longer (gw_send.c).
-//   cursor < limit => a short message has room
+//   cursor < limit => a short message has room in the chunk
+//   cursor < slate_limit => a chunk may begin there, and has all its room
 //   limit = NULL: nobody is the writer, and request is nobody's
 //   conn->epoch = front->epoch, the row is open, nothing is queued => the connection's request is in the row, and all of
 //   its chunk, but for the writer's, is chunk_bytes long
@@ -18,10 +19,12 @@
 #include "gw_reactor.h"
 
 enum {
-    GW_SLATE_BYTES_MAX = 1 << 16,   // and aligned to as many, so that 16 bits of an address tell where in the slate it is
+    GW_SLATE_BYTES = 1 << 20,          // where chunks may begin
+    GW_CHUNK_BYTES_MAX = UINT16_MAX,
     GW_SLATE_BYTES_MIN = 512,
     GW_SLATE_FRAME_BYTES_MAX = 2048,   // a longer one costs less in the queue
     GW_SHORT_HEADER_BYTES = 2,
+    GW_LONGER_HEADER_BYTES = 4,
     GW_SHORT_FRAME_BYTES_MAX = GW_SHORT_HEADER_BYTES + GW_WS_CONTROL_BYTES_MAX,
 };
 
@@ -123,7 +126,7 @@ static inline void gw_writer_begin(struct gw_reactor *r, struct gw_uring_front *
     w->request = gw_conn_send_slate(front, conn, chunk);
     w->chunk_bytes = &conn->chunk_bytes;
     w->id = conn->id;
-    w->limit = r->slate_limit;
+    w->limit = chunk + r->chunk_room;
 }
 
 // Everything on the slate has left.

@@ -346,6 +346,43 @@ bool gw_ws_unmask_short(uint8_t *data, size_t bytes, bool binary) {
     return gw_mask_apply_short(data, bytes, load_mask(data - MASK_BYTES)) || binary || gw_ws_keep_text(data, bytes);
 }
 
+// Unmasks what gw_ws_take_longer found, and checks it. False: it is no valid text, and masked again.
+static inline bool unmask_longer(uint8_t *text, size_t bytes, bool binary) {
+    const uint32_t mask = load_mask(text - MASK_BYTES);
+    if (gw_mask_apply(text, bytes, mask, 0) || binary || gw_utf8_feed(GW_UTF8_START, text, bytes) == GW_UTF8_START) {
+        return true;
+    }
+    (void)gw_mask_apply(text, bytes, mask, 0);
+    return false;
+}
+
+bool gw_ws_take_longer(uint8_t *data, const uint8_t *end, uint64_t bytes_max, struct gw_ws_short *message) {
+    if (end - data < GW_WS_LONGER_FRAME_BYTES_MIN) {
+        return false;
+    }
+    uint32_t header;
+    memcpy(&header, data, sizeof header);
+    // As in gw_ws_take_short.
+    const uint32_t rest = __builtin_bswap32(header) - ((uint32_t)(FIN | GW_WS_TEXT) << 24 | MASKED << 16);
+    const uint32_t form = rest >> 16 & ~(1u << 8);
+    uint8_t *text = data + 2 + MASK_BYTES;
+    uint32_t bytes = form;
+    if (form == LENGTH_16) {
+        bytes = rest & 0xFFFF;
+        text += 2;
+        if (bytes < LENGTH_16) {
+            return false;
+        }
+    } else if (form > LENGTH_16 || form <= GW_WS_SHORT_BYTES_MAX) {
+        return false;
+    }
+    if (bytes > (size_t)(end - text) || bytes > bytes_max) {
+        return false;
+    }
+    *message = (struct gw_ws_short){ .text = text, .bytes = bytes };
+    return unmask_longer(text, bytes, rest >> 24 != 0);
+}
+
 static void store_big_endian(uint8_t *out, uint64_t value, size_t bytes) {
     for (size_t index = bytes; index > 0; index--) {
         out[index - 1] = (uint8_t)value;

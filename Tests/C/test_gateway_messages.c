@@ -73,6 +73,38 @@ static void messages__sent_on_from_where_they_lie_keep_their_bytes_and_their_ord
     world_close(&w);
 }
 
+// Short, longer and long ones, text and binary, in whatever order and pieces: among them those that a turn takes no more of.
+static void messages__of_every_length_keep_their_order_in_one_stream(void) {
+    enum { MESSAGES = 3000 };
+    struct gw_config config = config_roomy();
+    config.outbound_bytes_max = 200000;
+    struct world w;
+    uint64_t random = 11;
+    static uint16_t lengths[MESSAGES];
+    uint8_t *payload = pattern(20000);
+    world_open(&w, &config);
+    w.echo = w.forwards = 1;
+    const int fd = client_open(&w, NULL);
+    for (int i = 0; i < MESSAGES; i++) {
+        const uint64_t kind = test_random(&random) % 8;
+        lengths[i] = (uint16_t)(test_random(&random) % (kind < 3 ? 70 : kind < 6 ? 600 : kind < 7 ? 3000 : 17000));
+    }
+    for (int i = 0; i < MESSAGES;) {
+        const int until = i + 1 + (int)(test_random(&random) % 60), first = i;
+        for (; i < until && i < MESSAGES; i++) {
+            client_send_frame(&w, fd, 0x82, payload + i % 200, lengths[i]);
+        }
+        for (int read = first; read < i; read++) {
+            expect_echo(&w, fd, 0x82, payload + read % 200, lengths[read]);
+        }
+    }
+    free(payload);
+    world_turn_for(&w, 20);
+    CHECK(w.echo_refused == 0 && world_stats(&w).pool_bytes == 0);
+    close(fd);
+    world_close(&w);
+}
+
 static void messages__are_joined_from_fragments_byte_by_byte(void) {
     const struct gw_config config = config_roomy();
     struct world w;
@@ -435,6 +467,7 @@ static void messages__of_one_long_receive_come_in_order_whatever_the_buffers(voi
 int main(void) {
     RUN(messages__come_back_at_every_size);
     RUN(messages__sent_on_from_where_they_lie_keep_their_bytes_and_their_order);
+    RUN(messages__of_every_length_keep_their_order_in_one_stream);
     RUN(messages__are_joined_from_fragments_byte_by_byte);
     RUN(messages__keep_their_order_through_a_pipeline);
     RUN(messages__share_a_batch_among_connections);

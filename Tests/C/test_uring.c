@@ -185,7 +185,7 @@ static int32_t crowd_send_short(struct crowd *c, const uint8_t *bytes, uint32_t 
         const struct io_uring_cqe *cqe = &front->completions[at & front->mask];
         if (gw_request_kind(cqe->user_data) == GW_SEND_SHORT) {
             CHECK(gw_request_socket(cqe->user_data) == 0 && result == -1);
-            CHECK(gw_request_generation(cqe->user_data) == (uint16_t)(uintptr_t)bytes);
+            CHECK(gw_request_offset(cqe->user_data, bytes) == 0);
             result = cqe->res;
         }
     }

@@ -51,7 +51,7 @@ extern struct gw_uring_front gw_uring_no_front;
 
 enum gw_request {
     GW_ACCEPT_MANY, GW_ACCEPT_ONE, GW_RECEIVE, GW_SEND, GW_SHUTDOWN, GW_CLOSE, GW_WAKE, GW_QUIET,
-    GW_SEND_SHORT,   // with the low 16 bits of its address in the generation's place
+    GW_SEND_SHORT,   // with the low 24 bits of its address between kind and socket
 };
 
 static inline uint64_t gw_request_pack(enum gw_request request, uint16_t generation, uint32_t socket) {
@@ -60,6 +60,15 @@ static inline uint64_t gw_request_pack(enum gw_request request, uint16_t generat
 static inline enum gw_request gw_request_kind(uint64_t data) { return (enum gw_request)(data >> 56); }
 static inline uint16_t gw_request_generation(uint64_t data) { return (uint16_t)(data >> 32); }
 static inline uint32_t gw_request_socket(uint64_t data) { return (uint32_t)data; }
+
+enum { GW_REQUEST_ADDRESS_MASK = 0xFFFFFF };
+static inline uint32_t gw_request_short(const uint8_t *data) {   // the high half
+    return GW_SEND_SHORT << 24 | ((uint32_t)(uintptr_t)data & GW_REQUEST_ADDRESS_MASK);
+}
+// Of a short send: how far behind base, which is less than 2^24, its bytes lie.
+static inline uint32_t gw_request_offset(uint64_t data, const uint8_t *base) {
+    return ((uint32_t)(data >> 32) - (uint32_t)(uintptr_t)base) & GW_REQUEST_ADDRESS_MASK;
+}
 
 // A receive may fill several buffers, which are the next ones of the ring: a bundle.
 static inline int gw_uring_is_bundle(const struct gw_uring_front *front, const struct io_uring_cqe *cqe) {
@@ -131,7 +140,7 @@ static inline int gw_uring_wrap_row(struct gw_uring_front *front) {
 __attribute__((always_inline))
 static inline struct io_uring_sqe *gw_uring_send_short(struct gw_uring_front *front, uint32_t socket, const uint8_t *data) {
     struct io_uring_sqe *request = front->request++;
-    const uint32_t user_data[] = { socket, GW_SEND_SHORT << 24 | (uint16_t)(uintptr_t)data };
+    const uint32_t user_data[] = { socket, gw_request_short(data) };
     request->opcode = IORING_OP_SEND;
     request->flags = IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
     request->fd = (int)socket;
@@ -144,7 +153,7 @@ static inline struct io_uring_sqe *gw_uring_send_short(struct gw_uring_front *fr
 // The bytes of a short send that the kernel has not taken lie elsewhere now.
 static inline void gw_uring_move_short(struct io_uring_sqe *request, const uint8_t *data) {
     request->addr = (uint64_t)(uintptr_t)data;
-    request->user_data = gw_request_pack(GW_SEND_SHORT, (uint16_t)(uintptr_t)data, gw_request_socket(request->user_data));
+    request->user_data = (uint64_t)gw_request_short(data) << 32 | gw_request_socket(request->user_data);
 }
 
 // The short send to the socket of whose request only the low half of the address is known; NULL: the kernel has taken it.

@@ -1,5 +1,5 @@
-// The everyday frame, inline: a short, unfragmented text or binary message that lies whole in the input. Anything
-// else is left as it was, for gw_ws_decode to say what it is.
+// The everyday frames: unfragmented text or binary messages that lie whole in the input, short ones inline. Anything else is
+// left as it was, for gw_ws_decode to say what it is.
 // Owner and thread: as in gw_ws.h.
 #ifndef GW_WS_SHORT_H
 #define GW_WS_SHORT_H
@@ -10,6 +10,7 @@
 enum {
     GW_WS_SHORT_BYTES_MAX = 63,
     GW_WS_SHORT_HEADER_BYTES = 6,
+    GW_WS_LONGER_FRAME_BYTES_MIN = GW_WS_SHORT_HEADER_BYTES + GW_WS_SHORT_BYTES_MAX + 1,
     GW_WS_SHORT_REACH_BYTES = GW_WS_SHORT_HEADER_BYTES + GW_MASK_VECTOR_BYTES,
 };
 
@@ -38,9 +39,9 @@ struct gw_ws_short {
     uint64_t bytes;
 };
 
-static inline uint8_t gw_ws_short_opcode(const struct gw_ws_short *message) {
-    return message->text[-GW_WS_SHORT_HEADER_BYTES] & 0x0F;
-}
+// The same as gw_ws_take_short for messages above GW_WS_SHORT_BYTES_MAX, of at most 65,535 bytes and at most bytes_max. Touches
+// nothing beyond end.
+bool gw_ws_take_longer(uint8_t *data, const uint8_t *end, uint64_t bytes_max, struct gw_ws_short *message);
 
 // The decoder is between messages, and stays there. Takes the whole message that [data, end) begins with, if it has at most
 // GW_WS_SHORT_BYTES_MAX bytes. Else false, and nothing is done. GW_WS_SHORT_REACH_BYTES from data on may be read, and
