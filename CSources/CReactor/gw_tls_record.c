@@ -14,7 +14,11 @@
 
 #include "gw_tls.h"
 
-enum { GW_TLS_READY_CIPHERS = 512, GW_TLS_AAD_BYTES_MAX = 13 };
+enum {
+    GW_TLS_READY_CIPHERS = 512,
+    GW_TLS_AAD_BYTES_MAX = 13,
+    GW_TLS_JOINED_BYTES_MAX = 1024,   // to copy so many costs less than a second call
+};
 
 struct gw_tls_ready_cipher {
     EVP_CIPHER_CTX *context;     // NULL until needed
@@ -174,15 +178,24 @@ int gw_tls_seal(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_conten
     EVP_CIPHER_CTX *cipher = gw_tls_begin_record(t, s, GW_TLS_OUT, to, at, plain_bytes);
     int good = cipher != NULL;
     at += gw_tls_explicit_bytes(s);
+    uint8_t *const joined = plain_bytes <= GW_TLS_JOINED_BYTES_MAX ? at : NULL;
     for (uint32_t left = plain_bytes; good && left > 0;) {
         const uint8_t *data;
         const uint32_t piece = gw_tls_take_piece(source, left, &data);
-        good = EVP_CipherUpdate(cipher, at, &written, data, (int)piece) == 1;
+        if (joined != NULL) {
+            memcpy(at, data, piece);
+        } else {
+            good = EVP_CipherUpdate(cipher, at, &written, data, (int)piece) == 1;
+        }
         at += piece;
         left -= piece;
     }
-    if (good && s->is_1_3) {
-        good = EVP_CipherUpdate(cipher, at++, &written, &inner, 1) == 1;
+    if (s->is_1_3) {
+        *at++ = inner;
+    }
+    const uint8_t *const rest = joined != NULL ? joined : at - s->is_1_3;
+    if (good && at != rest) {
+        good = EVP_CipherUpdate(cipher, (uint8_t *)rest, &written, rest, (int)(at - rest)) == 1;
     }
     good = good && EVP_CipherFinal_ex(cipher, at, &written) == 1
         && EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, GW_TLS_TAG_BYTES, at) == 1;
