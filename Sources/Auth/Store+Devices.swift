@@ -28,8 +28,10 @@ extension AuthStore {
                 let session = Session(userID: account.userID, deviceID: try row.decode(Int64.self))
                 try await Self.revoke(session, on: connection)
             }
-            let rows = try await connection.query(
-                Self.addDevice(device, of: account.userID, with: token, lifetime: lifetime))
+            let answers = try await connection.pipeline(
+                Self.forgetEnded(of: account.userID)
+                    + [Self.addDevice(device, of: account.userID, with: token, lifetime: lifetime)])
+            let rows = answers[answers.count - 1]
             let session = Session(userID: account.userID, deviceID: try rows[0].decode(Int64.self))
             try await connection.query(Self.announcement(.added, session))
             return session
@@ -91,6 +93,19 @@ extension AuthStore {
                 "SELECT FROM auth.accounts WHERE id = \(session.userID) FOR NO KEY UPDATE")
             return try await Self.revokeAll(of: session.userID, keeping: session.deviceID, on: connection)
         }
+    }
+
+    /// The devices of a user that ended longer ago than any token lives: nothing asks for them any more, and a user who
+    /// logs in every day would have a thousand. A refresh that raced with the end may have left a token behind.
+    private static func forgetEnded(of user: Int64) -> [PostgresQuery] {
+        [
+            """
+            DELETE FROM auth.refresh_tokens AS token USING auth.devices AS device
+            WHERE device.user_id = \(user) AND device.revoked_at < now() - interval '1 hour'
+              AND token.user_id = device.user_id AND token.device_id = device.id
+            """,
+            "DELETE FROM auth.devices WHERE user_id = \(user) AND revoked_at < now() - interval '1 hour'",
+        ]
     }
 
     static func addDevice(

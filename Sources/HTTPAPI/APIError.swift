@@ -36,7 +36,7 @@ struct APIError: Error {
         code: "RESOURCE_EXHAUSTED", status: .tooManyRequests, message: "too many uploads at once; try again",
         headers: [.retryAfter: "1"])
 
-    static let noSuchPath = Self(code: "NOT_FOUND", status: .notFound, message: "no such path")
+    static let noSuchPath = Self(code: "NOT_FOUND", status: .notFound, message: "no such path; /docs shows those that there are")
 
     static func methodNotAllowed(allowed: [HTTPRequest.Method]) -> Self {
         let names = allowed.map(\.rawValue).joined(separator: ", ")

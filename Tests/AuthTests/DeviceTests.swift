@@ -127,6 +127,30 @@ extension AuthServiceTests {
             }
         }
 
+        @Test func log_in__forgets_devices_that_ended_long_ago() async throws {
+            try await withAuth { world in
+                let old = try await world.register("ada")
+                let recent = try await world.logIn("ada")
+                try await world.logOut(old.accessToken)
+                try await world.logOut(recent.accessToken)
+                // As a refresh leaves it that was under way at the end.
+                try await world.database.client.query(
+                    """
+                    INSERT INTO auth.refresh_tokens (digest, user_id, device_id, expires_at)
+                    VALUES (sha256('left'), \(old.userID), \(old.deviceID), now() + interval '1 day')
+                    """)
+                try await world.database.client.query(
+                    "UPDATE auth.devices SET revoked_at = now() - interval '2 hours' WHERE id = \(old.deviceID)")
+                let grace = try await world.register("grace")
+                let new = try await world.logIn("ada")
+                let rows = try await world.database.client.query("SELECT id FROM auth.devices ORDER BY id")
+                let kept = try rows.map { try $0.decode(Int64.self) }
+                #expect(kept == [recent.deviceID, grace.deviceID, new.deviceID])
+                #expect(await status { _ = try await world.verify(old.accessToken) }?.code == .unauthenticated)
+                #expect(try await world.verify(new.accessToken).deviceID == new.deviceID)
+            }
+        }
+
         @Test func log_ins_at_once__never_exceed_the_cap() async throws {
             var settings = AuthSettings()
             settings.devicesMax = 2
