@@ -6,7 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh
-swift build -c release -Xswiftc -enable-testing --product ringway
+# The settings are the server's: to the package manager another environment is a reason to build much of it again.
+mapfile -t settings < <(compgen -e RINGWAY_)
+env "${settings[@]/#/--unset=}" swift build -c release -Xswiftc -enable-testing --product ringway
 ringway=.build/release/ringway
 
 server=

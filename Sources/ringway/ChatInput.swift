@@ -28,12 +28,13 @@ enum ChatInput {
     static func password(of name: String) -> String? {
         if let password = ProcessInfo.processInfo.environment["RINGWAY_PASSWORD"] { return password }
         guard isatty(STDIN_FILENO) == 1 else { return nil }
-        FileHandle.standardError.write(Data("password of \(name): ".utf8))
         var shown = termios()
         tcgetattr(STDIN_FILENO, &shown)
         var hidden = shown
         hidden.c_lflag &= ~tcflag_t(ECHO)
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden)
+        // Nobody is asked before nothing shows what they type.
+        FileHandle.standardError.write(Data("password of \(name): ".utf8))
         defer {
             tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown)
             FileHandle.standardError.write(Data("\n".utf8))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import stat
@@ -75,6 +76,25 @@ def test_two_people_talk(chats):
     # What was shown is not shown again.
     assert not [line for line in chats.say("bob", linger=1) if ":" in line]
     assert stat.S_IMODE(os.stat(chats.file("bob")).st_mode) == 0o600
+
+
+def test_a_password_that_is_typed_at_once_is_taken_and_not_shown(chats):
+    ours, theirs = pty.openpty()
+    chat = subprocess.Popen(
+        [BINARY, "chat", "--as", "alice", "--server", chats.server_url], env=clean_environment(RINGWAY_HOME=str(chats.home)),
+        stdin=theirs, stdout=theirs, stderr=theirs)
+    chats.running.append(chat)
+    os.close(theirs)
+    shown = b""
+    while b"password of alice: " not in shown:
+        shown += os.read(ours, 1000)
+    os.write(ours, PASSWORD.encode() + b"\n")
+    while b"you are alice" not in shown:
+        shown += os.read(ours, 1000)
+    os.write(ours, b"/quit\n")
+    assert chat.wait(timeout=10) == 0
+    os.close(ours)
+    assert PASSWORD.encode() not in shown
 
 
 def test_friends_are_called_by_their_usernames(chats):
