@@ -119,7 +119,9 @@ struct APIResponder: HTTPResponder {
         } catch {
             deadline.cancel()
             channel.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
-            throw error is NIOTooManyBytesError ? APIError.bodyTooLarge(bytesMax: bytesMax) : error
+            if error is NIOTooManyBytesError { throw APIError.bodyTooLarge(bytesMax: bytesMax) }
+            // What is wrong is what the client sent: the end of a body that is none, or none of it in time.
+            throw APIError.invalidArgument("the body is not whole")
         }
     }
 

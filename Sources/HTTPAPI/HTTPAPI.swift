@@ -69,7 +69,10 @@ public func makeHTTPAPI(
             proxies: configuration.proxies, connections: connections),
         server: HTTPServerBuilder { responder in
             LoopChannel(
-                HTTP1Channel(responder: responder, configuration: .init(idleTimeout: .init(configuration.idleTimeout))),
+                HTTP1Channel(
+                    responder: responder,
+                    configuration: .init(
+                        additionalChannelHandlers: [DecodedPart()], idleTimeout: .init(configuration.idleTimeout))),
                 connections: connections, proxies: configuration.proxies, progressTimeout: configuration.progressTimeout)
         },
         configuration: application,

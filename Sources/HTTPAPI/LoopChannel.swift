@@ -27,6 +27,7 @@ struct LoopChannel: ServerChildChannel {
             let handlers = channel.pipeline.syncOperations
             try handlers.addHandler(StrangersGate(connections, proxies))
             try handlers.addHandler(ProgressGuard(timeout: progressTimeout))
+            try handlers.addHandler(UndecodedBytes())
         }.flatMap {
             base.setup(channel: channel, logger: logger)
         }
