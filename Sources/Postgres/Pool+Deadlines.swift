@@ -3,29 +3,13 @@
 // nothing here. Loop only.
 
 extension Pool {
-    /// How long the loop may sleep, rounded up so that it doesn't wake too early to do anything.
-    func millisecondsToSweep() -> Int32 {
-        let left = nextSweep - .now
-        if left <= .zero { return 0 }
-        let (seconds, attoseconds) = left.components
-        return Int32(min(seconds, 3600)) * 1000 + Int32(attoseconds / 1_000_000_000_000_000) + 1
-    }
-
     func sweep() {
-        nextSweep = now + .seconds(3600)
         sweepWaiters()
         for link in links { sweep(link) }
         for listener in listeners.values { sweep(listener) }
         if let shutdownDeadline {
             if due(shutdownDeadline) { for link in links { drop(link, because: nil) } }
         }
-    }
-
-    /// Says whether a deadline has come; if not, the next sweep won't miss it.
-    func due(_ deadline: Instant) -> Bool {
-        if deadline <= now { return true }
-        nextSweep = min(nextSweep, deadline)
-        return false
     }
 
     private func sweepWaiters() {

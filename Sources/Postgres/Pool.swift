@@ -7,9 +7,7 @@ import CPostgres
 import EventLoop
 import Logging
 
-final class Pool {
-    typealias Instant = ContinuousClock.Instant
-
+final class Pool: Loop {
     /// Someone who waits for a connection, in the order of arrival.
     enum Waiter {
         case single(Segment)
@@ -34,9 +32,7 @@ final class Pool {
     let logger: Logger
     let mailbox: PostgresMailbox
     let poller = Poller()
-    /// The time of this turn. Read once a turn: a clock call costs as much as the bookkeeping of a query.
     var now = Instant.now
-    /// No deadline lies before this.
     var nextSweep: Instant = .now + .seconds(3600)
 
     /// The connections of the pool; listeners keep their own.
@@ -59,27 +55,16 @@ final class Pool {
 
     /// The thread's body. Returns after a shutdown, when the last connection is closed.
     func run() {
-        poller.add(mailbox.wakeDescriptor, token: 0, interest: .read)
-        var messages: [Message] = []
-        var ready: [UInt64] = []
-        while shutdownDeadline == nil || !links.isEmpty {
-            mailbox.take(into: &messages)
-            poller.wait(milliseconds: messages.isEmpty ? millisecondsToSweep() : 0) { ready.append($0) }
-            now = .now
-            for message in messages { handle(message) }
-            for token in ready { handleReady(token) }
-            messages.removeAll(keepingCapacity: true)
-            ready.removeAll(keepingCapacity: true)
-            if now >= nextSweep { sweep() }
-            dispatch()
-        }
+        takeTurns()
         for message in mailbox.finish() { refuse(message) }
         for reply in shutdownReplies { reply.resume() }
     }
 
+    var isOver: Bool { shutdownDeadline != nil && links.isEmpty }
+
     // MARK: Messages
 
-    private func handle(_ message: Message) {
+    func handle(_ message: Message) {
         switch message {
         case .submit(let ticket, let reply, on: nil):
             enqueue(.single(Segment(ticket, reply: reply)))
@@ -121,12 +106,8 @@ final class Pool {
         }
     }
 
-    private func handleReady(_ token: UInt64) {
-        if token == 0 {
-            mailbox.acknowledgeWake()
-        } else if let link = link(LinkID(number: token)) {
-            receive(link)
-        }
+    func handleReady(_ token: UInt64) {
+        if let link = link(LinkID(number: token)) { receive(link) }
     }
 
     private func enqueue(_ waiter: Waiter) {
@@ -192,6 +173,8 @@ final class Pool {
     }
 
     // MARK: Who gets which connection
+
+    func finishTurn() { dispatch() }
 
     /// Strictly in order of arrival: while the first waiter can't be served, nobody passes.
     private func dispatch() {

@@ -17,9 +17,7 @@ enum RedisMessage: Sendable {
     case shutdown(CheckedContinuation<Void, Never>?)
 }
 
-final class RedisLoop {
-    typealias Instant = ContinuousClock.Instant
-
+final class RedisLoop: Loop {
     private enum Phase {
         case connecting
         case waiting(until: Instant)
@@ -28,18 +26,16 @@ final class RedisLoop {
 
     private let configuration: RedisConfiguration
     private let logger: Logger
-    private let mailbox: RedisMailbox
+    let mailbox: RedisMailbox
     private let events: AsyncStream<RedisEvent>.Continuation
     private let counters: RedisCounters
-    private let poller = Poller()
-    /// The time of this turn. Read once a turn: a clock call costs as much as the bookkeeping of a command.
-    private var now = Instant.now
-    /// No deadline lies before this.
-    private var nextSweep = Instant.now
+    let poller = Poller()
+    var now = Instant.now
+    var nextSweep = Instant.now
     private var phase = Phase.waiting(until: .now)
     /// Attempts that failed, and sessions that were short, since a session was not.
     private var failures = 0
-    private var isOver = false
+    private(set) var isOver = false
     private var shutdownReplies: [CheckedContinuation<Void, Never>] = []
 
     /// A session that lasted so long was a good one.
@@ -59,20 +55,7 @@ final class RedisLoop {
     /// The thread's body. Returns after a shutdown.
     func run() {
         RedisConnector.blockBrokenPipes()
-        poller.add(mailbox.wakeDescriptor, token: 0, interest: .read)
-        var messages: [RedisMessage] = []
-        var ready: [UInt64] = []
-        while !isOver {
-            mailbox.take(into: &messages)
-            poller.wait(milliseconds: messages.isEmpty ? millisecondsToSweep() : 0) { ready.append($0) }
-            now = .now
-            for message in messages { handle(message) }
-            for token in ready { handleReady(token) }
-            messages.removeAll(keepingCapacity: true)
-            ready.removeAll(keepingCapacity: true)
-            if now >= nextSweep { sweep() }
-            settle()
-        }
+        takeTurns()
         for message in mailbox.finish() { handle(message) }
         events.finish()
         for reply in shutdownReplies { reply.resume() }
@@ -90,7 +73,7 @@ final class RedisLoop {
 
     // MARK: Messages
 
-    private func handle(_ message: RedisMessage) {
+    func handle(_ message: RedisMessage) {
         switch message {
         case .send(let command, on: let session, within: let patience, let answer):
             send(command, on: session, within: patience, answer)
@@ -107,8 +90,7 @@ final class RedisLoop {
         }
     }
 
-    private func handleReady(_ token: UInt64) {
-        if token == 0 { return mailbox.acknowledgeWake() }
+    func handleReady(_ token: UInt64) {
         guard let connection, connection.session.number == token else { return }
         connection.receive { pending, reply in accept(reply, to: pending) }
     }
@@ -217,7 +199,7 @@ final class RedisLoop {
     }
 
     /// After anything that may have changed the connection.
-    private func settle() {
+    func finishTurn() {
         guard let connection else { return }
         connection.flush()
         if connection.isBroken { return lose(because: "the connection is lost") }
@@ -230,15 +212,7 @@ final class RedisLoop {
 
     // MARK: Time
 
-    private func millisecondsToSweep() -> Int32 {
-        let left = nextSweep - .now
-        if left <= .zero { return 0 }
-        let (seconds, attoseconds) = left.components
-        return Int32(min(seconds, 3600)) * 1000 + Int32(attoseconds / 1_000_000_000_000_000) + 1
-    }
-
-    private func sweep() {
-        nextSweep = now + .seconds(3600)
+    func sweep() {
         switch phase {
         case .connecting: break
         case .waiting(let end): if due(end) { connect() }
@@ -262,12 +236,5 @@ final class RedisLoop {
             connection.probedAt = now
             nextSweep = min(nextSweep, now + configuration.silence)
         }
-    }
-
-    /// Says whether a moment has come; if not, the next sweep won't miss it.
-    private func due(_ moment: Instant) -> Bool {
-        if moment <= now { return true }
-        nextSweep = min(nextSweep, moment)
-        return false
     }
 }
