@@ -28,6 +28,16 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
             limits: AuthLimits(limiter: limiter, settings: settings), settings: settings)
     }
 
+    /// In Prometheus' text format.
+    public func metrics() -> String {
+        """
+        # HELP ringway_password_hashes_total Passwords hashed, as new ones and to compare.
+        # TYPE ringway_password_hashes_total counter
+        ringway_password_hashes_total \(hasher.count)
+
+        """
+    }
+
     public func register(
         request: Ringway_V1_RegisterRequest, context: ServerContext
     ) async throws -> Ringway_V1_TokenResponse {

@@ -2,10 +2,15 @@
 import CArgon2
 import Crypto
 import ServiceKit
+import Synchronization
 
 public final class PasswordHasher: Sendable {
     private let pool: WorkerPool
     private let argon2: Argon2
+    private let begun = Atomic<UInt64>(0)
+
+    /// Hashes begun since the start, for new passwords and to compare with old ones.
+    var count: UInt64 { begun.load(ordering: .relaxed) }
 
     public init(threads: Int, queueLimit: Int, cost: HashCost = HashCost()) {
         pool = WorkerPool(threads: threads, queueLimit: queueLimit, duration: .milliseconds(50))
@@ -30,7 +35,10 @@ public final class PasswordHasher: Sendable {
     /// Throws `.busy` at once when too many wait.
     private func run<Output: Sendable>(_ work: @escaping @Sendable () throws -> Output) async throws -> Output {
         do {
-            return try await pool.run(work)
+            return try await pool.run { [self] in
+                begun.add(1, ordering: .relaxed)
+                return try work()
+            }
         } catch let full as WorkerPool.Full {
             throw AuthError.busy(retryAfter: full.retryAfter)
         }
