@@ -93,7 +93,7 @@ struct FriendshipStore: Sendable {
     private func versioned<Entry: Sendable>(
         of user: Int64, _ query: PostgresQuery, _ decode: @Sendable (PostgresRow) throws -> Entry
     ) async throws -> Versioned<[Entry]> {
-        let answers = try await postgres.withConnection { try await $0.pipeline([Queries.version(of: user), query]) }
+        let answers = try await postgres.pipeline([Queries.version(of: user), query])
         let version = try answers[0].first.map { try $0[0, as: Int64.self] } ?? 0
         return Versioned(value: try answers[1].map(decode), version: version)
     }
@@ -101,12 +101,10 @@ struct FriendshipStore: Sendable {
     // MARK: What has changed
 
     func changes(of user: Int64, on page: Page) async throws -> Ringway_V1_ListRelationChangesResponse {
-        let answers = try await postgres.withConnection { connection in
-            try await connection.pipeline([
-                Queries.version(of: user), Queries.changes(of: user, on: page),
-                Queries.groups(of: user, newerThan: page.cursor),
-            ])
-        }
+        let answers = try await postgres.pipeline([
+            Queries.version(of: user), Queries.changes(of: user, on: page),
+            Queries.groups(of: user, newerThan: page.cursor),
+        ])
         // No row: nothing of this user has ever changed.
         let versions: (Int64, Int64)? = try answers[0].first.map { try $0.decode(Int64.self, Int64.self) }
         let (head, groupsVersion) = versions ?? (0, 0)

@@ -40,6 +40,19 @@ public final class PostgresClient: Sendable {
         return try await mailbox.answer(to: ticket, on: nil).only
     }
 
+    /// Runs some statements on any connection, sends them at once and waits once. All or nothing, as one transaction;
+    /// each sees what was committed before it began. The answers are in the order of the queries.
+    public func pipeline(
+        _ queries: [PostgresQuery], timeout: Duration? = nil
+    ) async throws(PostgresError) -> [PostgresRows] {
+        if queries.isEmpty { return [] }
+        for query in queries {
+            if let defect = query.defect { throw defect }
+        }
+        let ticket = Ticket(.queries(queries), timeout: timeout ?? configuration.queryTimeout)
+        return try await mailbox.answer(to: ticket, on: nil)
+    }
+
     /// Lends a connection to `body` alone. Leave its session as you found it; an open transaction is rolled back.
     /// The connection must not be used after `body` has returned: its calls fail then.
     public func withConnection<Result: Sendable>(

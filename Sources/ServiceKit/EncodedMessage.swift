@@ -4,11 +4,6 @@ import GRPCCore
 import SwiftProtobuf
 import Synchronization
 
-extension Message {
-    /// As every door says it.
-    public func jsonAnswer() throws -> [UInt8] { try jsonUTF8Bytes() }
-}
-
 public struct EncodedMessage<Value: Message>: Sendable {
     public enum Malformed: Error { case tooShort }
 
