@@ -78,9 +78,9 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
 
     // MARK: Searching
 
-    /// Users that are looked at for one page. Beyond them a page may end early, and is then the last.
-    private static let lookedAtMax = 1000
-    private static let lookedAtOnce = 100
+    /// Users of each place that are looked at for one page, all at once. Beyond them a page may end early, and is then the
+    /// last. How often anything is asked depends only on what is shown: whoever is hidden, it is as if nobody matched.
+    private static let lookedAtMax = Relations.ownersMax
 
     public func searchProfiles(
         request: Ringway_V1_SearchProfilesRequest, context: ServerContext
@@ -90,16 +90,14 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
         try await searchLimits.take(for: caller)
         var found: [(user: Int64, place: Search.Place)] = []
         var place: Search.Place? = search.start
-        var lookedAt = 0
         // One more than the page holds, to know whether there are more. A cursor names only users that were shown:
         // who is hidden must not show in it.
-        while found.count <= search.limit, let from = place, lookedAt < Self.lookedAtMax {
+        while found.count <= search.limit, let from = place {
             let candidates = try await candidates(search, from: from)
             let others = candidates.map(\.user).filter { $0 != caller.userID }
             let allowed = Set(try await audiences.allowed(caller.userID, .find, of: others))
             found += candidates.filter { allowed.contains($0.user) }
-            lookedAt += candidates.count
-            place = candidates.count == Self.lookedAtOnce ? candidates.last?.place : search.next(after: from)
+            place = search.next(after: from)
         }
         let page = found.prefix(search.limit)
         let profiles = try await profiles(of: page.map(\.user), for: caller)
@@ -115,10 +113,10 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
     ) async throws -> [(user: Int64, place: Search.Place)] {
         switch place {
         case .usernames(let name):
-            try await store.usernames(search, after: name, limit: Self.lookedAtOnce)
+            try await store.usernames(search, after: name, limit: Self.lookedAtMax)
                 .map { ($0.user, .usernames(after: $0.username)) }
         case .nicknames(let user):
-            try await store.nicknames(search, after: user, limit: Self.lookedAtOnce)
+            try await store.nicknames(search, after: user, limit: Self.lookedAtMax)
                 .map { ($0, .nicknames(after: $0)) }
         }
     }

@@ -209,7 +209,7 @@ struct Search: Equatable {
         return false
     }
 
-    /// Where to go on when a place is exhausted.
+    /// Where to go on after a place.
     func next(after place: Place) -> Place? {
         if case .usernames = place, reachesNicknames { return .nicknames(after: 0) }
         return nil

@@ -145,6 +145,30 @@ def test_searching_who_is_hidden_is_like_searching_nobody(watched):
     assert_alike(works)
 
 
+# More than a page holds.
+CROWD = 150
+
+
+def test_searching_a_crowd_of_the_hidden_is_like_searching_nobody(watched):
+    """However many users match, and whether they are hidden by their settings or by blocks."""
+    watched.database.sql(f"""
+        INSERT INTO profile.profiles (user_id, username, nickname)
+            SELECT n, 'crowdhidden' || n, 'Crowd' FROM generate_series(1, {CROWD}) AS n;
+        INSERT INTO profile.privacy (user_id, field, audience) SELECT n, 1, 4 FROM generate_series(1, {CROWD}) AS n;
+        INSERT INTO profile.settings (user_id, version, privacy_version, push_version, push)
+            SELECT n, 1, 1, 1, '' FROM generate_series(1, {CROWD}) AS n;
+        INSERT INTO profile.profiles (user_id, username, nickname)
+            SELECT n, 'crowdblocks' || n, 'Crowd' FROM generate_series({CROWD + 1}, {2 * CROWD}) AS n""")
+    me = Account(watched.api)
+    watched.database.sql(f"""
+        INSERT INTO friendship.blocks (user_id, peer_id)
+            SELECT n, {me.user} FROM generate_series({CROWD + 1}, {2 * CROWD}) AS n""")
+    works = {kind: watched.work(lambda query=query: me.call("GET", f"/v1/profiles:search?query={query}"))
+             for kind, query in (("nobody", "nobodyhasthisname"), ("hidden", "crowdhidden"), ("blocked_by", "crowdblocks"),
+                                 ("both", "crowd"))}
+    assert_alike(works)
+
+
 def hashes(server):
     """How many passwords the server has hashed."""
     text = urlopen(f"http://127.0.0.1:{server.ports['ops']}/metrics", timeout=5).read().decode()

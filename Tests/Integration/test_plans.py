@@ -103,6 +103,7 @@ def use_everything(server):
         get("/v1/profiles?ids=" + ",".join(ids))
         get(f"/v1/profiles/{ids[0]}", they)
         get("/v1/profiles:search?query=seed00000&limit=20")
+        get("/v1/profiles:search?query=seed0", they)
         get("/v1/profiles:search?query=seed0015555", they)
         get("/v1/profiles:search?query=0015555", they)
     for n in range(7):
