@@ -48,11 +48,25 @@ static void gw_turn_release(struct gw_reactor *r) {
     r->event = r->events;
 }
 
+// Whether the kernel has a short send to the connection of whose end nothing is known yet, as after an early submit between
+// two turns: what it has not taken must go before what is queued.
+static int gw_conn_waits_for_word(const struct gw_conn *conn, const struct gw_uring_front *front) {
+    return conn->epoch == front->epoch && conn->phase < GW_PHASE_ENDED;
+}
+
+// With a row that is open, what was sent from it to a dirty connection has been recalled.
 static void gw_turn_flush(struct gw_reactor *r) {
+    const int all_is_known = r->front->row_open;
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < r->dirty_count; i++) {
-        gw_conn_flush(r, &r->conns[r->dirty[i]]);
+        struct gw_conn *conn = &r->conns[r->dirty[i]];
+        if (__builtin_expect(all_is_known || !gw_conn_waits_for_word(conn, r->front), 1)) {
+            gw_conn_flush(r, conn);
+        } else {
+            r->dirty[kept++] = conn->slot;
+        }
     }
-    r->dirty_count = 0;
+    r->dirty_count = kept;
 }
 
 static void gw_turn_handle(struct gw_reactor *r, const struct gw_io_event *event) {
@@ -239,9 +253,9 @@ static void gw_turn_advance(struct gw_reactor *r) {
     memmove(r->ready, r->ready + done, r->ready_count * sizeof *r->ready);
 }
 
-// At most the caller's timeout, at most until the next deadline, and not at all while anybody is ready.
+// At most the caller's timeout, at most until the next deadline, and not at all while anybody is ready or still dirty.
 static uint64_t gw_turn_timeout(const struct gw_reactor *r, uint64_t timeout_ns) {
-    if (timeout_ns == 0 || r->ready_count > 0) {
+    if (timeout_ns == 0 || r->ready_count + r->dirty_count > 0) {
         return 0;
     }
     uint32_t tick;

@@ -1,6 +1,9 @@
 // What many sends of one turn come to: each client reads what was sent to it, whole, once and in order, whichever way it
 // went (gw_writer.h, gw_send.c), and however the ways alternate.
 #include "gateway_client.h"
+#include "gw_reactor.h"
+#include "gw_uring.h"
+#include "gw_writer.h"
 
 enum { CLIENTS = 5, PAYLOAD_MAX = 2000, WAITING_MAX = 4096 };
 
@@ -407,6 +410,38 @@ static void sends__know_the_turn_from_one_of_long_ago(void) {
     world_close(&w);
 }
 
+// The ring may fill up between two turns, and what it holds is submitted early: how those sends ended is not known yet when
+// the next message to the same connection is queued.
+static void sends__wait_for_those_that_were_submitted_early(void) {
+    const struct gw_config config = config_of(2);
+    static struct reader reader;
+    struct world w;
+    world_open(&w, &config);
+    reader.fd = client_open_sized(&w, &reader.id, 4096);
+    uint32_t number = 0, early = 0;
+    const struct gw_conn *conn = &w.reactor->conns[(uint32_t)reader.id];
+    do {
+        send_one(&w, &reader, ++number);
+        if (w.reactor->front->row_open) {
+            gw_writer_end(w.reactor);
+            gw_uring_submit_early(gw_uring(w.reactor->io));
+            early++;
+        }
+        send_one(&w, &reader, ++number);
+        world_turn(&w, 0);
+        world_turn(&w, 0);
+        if (number % 1000 == 0 && number <= 8000) {
+            read_all(&w, &reader);
+        }
+    } while (reader.end - reader.first < WAITING_MAX - 2 && !(conn->flags & GW_CONN_SENDING));
+    CHECK(early == 0 || early > 100);
+    read_all(&w, &reader);
+    close(reader.fd);
+    world_turn_for(&w, 20);
+    CHECK(world_stats(&w).pool_bytes == 0);
+    world_close(&w);
+}
+
 int main(void) {
     RUN(sends__of_a_turn_keep_their_order_whatever_they_are);
     RUN(sends__to_who_does_not_read_are_kept_in_order_until_the_queue_is_full);
@@ -416,6 +451,7 @@ int main(void) {
     RUN(sends__before_a_close_arrive_before_it);
     RUN(sends__reach_no_later_owner_of_the_slot);
     RUN(sends__of_a_turn_to_one_leave_as_one);
+    RUN_PLAIN(sends__wait_for_those_that_were_submitted_early);
     RUN_PLAIN(sends__know_the_turn_from_one_of_long_ago);
     RUN_PLAIN(sends__of_a_turn_may_be_more_than_the_ring_holds);
     return 0;
