@@ -176,6 +176,7 @@ struct UserBatch {
 struct Search: Equatable {
     private static let queryRule = TextRule(characters: 3...64)
     private static let limitMax = 50
+    private static let foreignCursor = ProfileError.invalid("cursor", "must be the next_cursor of an earlier page")
 
     enum Place: Equatable {
         /// Usernames after this one.
@@ -196,6 +197,7 @@ struct Search: Equatable {
         query = request.query.lowercased()
         limit = request.limit == 0 ? 20 : Int(request.limit)
         start = try Self.place(request.cursor)
+        if case .nicknames = start, !reachesNicknames { throw Self.foreignCursor }
     }
 
     /// Nicknames are found by three letters in a row; a query without any would have to read them all.
@@ -230,7 +232,7 @@ struct Search: Equatable {
             if cursor.hasPrefix("u"), !rest.isEmpty { return .usernames(after: rest) }
             if cursor.hasPrefix("n"), let id = Int64(rest), id >= 0 { return .nicknames(after: id) }
         }
-        throw .invalid("cursor", "must be the next_cursor of an earlier page")
+        throw foreignCursor
     }
 }
 

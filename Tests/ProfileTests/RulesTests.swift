@@ -94,6 +94,7 @@ import Testing
             ("", 0, ""), ("ab", 0, ""), (String(repeating: "x", count: 65), 0, ""), ("a\0b", 0, ""), ("   ", 0, ""),
             ("ada", -1, ""), ("ada", 51, ""), ("ada", 1_000_000_000, ""), ("ada", 0, "x"), ("ada", 0, "u"),
             ("ada", 0, "n-1"), ("ada", 0, "nNaN"), ("ada", 0, "u\0"), ("ada", 0, "u" + String(repeating: "x", count: 200)),
+            ("a.b.c", 0, "n5"),   // its nicknames are not looked at
         ] as [(String, Int32, String)] {
             #expect(throws: ProfileError.self) {
                 try Search(.with { $0.query = query; $0.limit = limit; $0.cursor = cursor })
