@@ -21,7 +21,7 @@ public struct AuthSettings: Sendable {
     public var activityMemory: Duration = .seconds(1)
 
     /// Passwords hashed at a time. Each takes a core for some 20 ms and `hashCost.kibibytes`. One core is left to everything
-    /// else: a lower priority alone does not keep it free (docs/performance.md, "The user system").
+    /// else: a lower priority alone does not keep it free (docs/performance/tried-services.md).
     public var hasherThreads = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
     /// Passwords that may wait for a thread; one more is told when to come back.
     public var hasherQueue = 64
