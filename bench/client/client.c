@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,20 @@ int tcp_socket(unsigned index) {
     return fd;
 }
 
+// How a connect ends that a signal has interrupted: it goes on (connect(2)). An io_uring of the same thread interrupts, too.
+static int connect_outcome(int fd) {
+    struct pollfd writable = { .fd = fd, .events = POLLOUT };
+    int ready, error = 0;
+    do {
+        ready = poll(&writable, 1, CONNECT_TIMEOUT_S * 1000);
+    } while (ready < 0 && errno == EINTR);
+    if (ready <= 0) {
+        return ready == 0 ? ETIMEDOUT : errno;
+    }
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){ sizeof error });
+    return error;
+}
+
 int tcp_connect(uint16_t port, unsigned index) {
     const int fd = tcp_socket(index);
     if (fd < 0) {
@@ -68,8 +83,11 @@ int tcp_connect(uint16_t port, unsigned index) {
     }
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
-        const int error = errno;
+    int error = connect(fd, (struct sockaddr *)&to, sizeof to) == 0 ? 0 : errno;
+    if (error == EINTR) {
+        error = connect_outcome(fd);
+    }
+    if (error != 0) {
         close(fd);
         return -error;
     }
