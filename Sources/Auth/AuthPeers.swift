@@ -41,37 +41,26 @@ public struct AuthPeers: Sendable {
         let inbox = Ringway_V1_InboxService.Client(wrapping: client)
         profile = { try await profiles.getMyProfile(.init(), metadata: $0.metadata) }
         friends = { caller in
-            var (all, after) = ([Ringway_V1_Friend](), Int64(0))
-            repeat {
+            try await Self.pages { after in
                 let request = Ringway_V1_ListFriendsRequest.with { ($0.limit, $0.after) = (Self.listPage, after) }
                 let page = try await friendship.listFriends(request, metadata: caller.metadata)
-                all += page.friends
-                after = page.nextAfter
-            } while after != 0
-            return all
+                return (page.friends, page.nextAfter)
+            }
         }
         requests = { caller in
-            var (all, before) = ([Ringway_V1_FriendRequest](), Int64(0))
-            repeat {
-                let request = Ringway_V1_ListFriendRequestsRequest.with {
-                    ($0.limit, $0.before) = (Self.listPage, before)
-                }
+            try await Self.pages { before in
+                let request = Ringway_V1_ListFriendRequestsRequest.with { ($0.limit, $0.before) = (Self.listPage, before) }
                 let page = try await friendship.listFriendRequests(request, metadata: caller.metadata)
-                all += page.requests
-                before = page.nextBefore
-            } while before != 0
-            return all
+                return (page.requests, page.nextBefore)
+            }
         }
         groups = { try await friendship.listFriendGroups(.init(), metadata: $0.metadata).groups }
         blocks = { caller in
-            var (all, after) = ([Ringway_V1_Block](), Int64(0))
-            repeat {
+            try await Self.pages { after in
                 let request = Ringway_V1_ListBlocksRequest.with { ($0.limit, $0.after) = (Self.listPage, after) }
                 let page = try await friendship.listBlocks(request, metadata: caller.metadata)
-                all += page.blocks
-                after = page.nextAfter
-            } while after != 0
-            return all
+                return (page.blocks, page.nextAfter)
+            }
         }
         userSettings = { try await settings.getSettings(.init(), metadata: $0.metadata) }
         events = { caller, since in
@@ -79,5 +68,19 @@ public struct AuthPeers: Sendable {
             let page = try await inbox.readInbox(request, metadata: caller.metadata)
             return (page.events, page.headSeq)
         }
+    }
+
+    /// All entries of a list, page by page.
+    /// - Parameter page: those from a place on, which is 0 at first, and where the next page begins; 0: there is none.
+    private static func pages<Entry>(
+        _ page: (_ place: Int64) async throws -> (entries: [Entry], next: Int64)
+    ) async throws -> [Entry] {
+        var (all, place) = ([Entry](), Int64(0))
+        repeat {
+            let (entries, next) = try await page(place)
+            all += entries
+            place = next
+        } while place != 0
+        return all
     }
 }

@@ -64,6 +64,14 @@ static void epoll__rests_without_a_descriptor_and_goes_on_when_told(void) {
     gw_io_destroy(io);
 }
 
+// Until all that was sent has come to the other end.
+static void await_arrival(int fd) {
+    const uint64_t end = world_now_ms() + WORLD_PATIENCE_MS;
+    for (int unacknowledged = 1; unacknowledged > 0; usleep(100)) {
+        CHECK(ioctl(fd, SIOCOUTQ, &unacknowledged) == 0 && world_now_ms() < end);
+    }
+}
+
 // The one edge tells of bytes and of the end; urgent data splits what one edge told of.
 static void epoll__receives_to_the_end_on_one_edge(void) {
     for (int urgent = 0; urgent < 2; urgent++) {
@@ -76,7 +84,7 @@ static void epoll__receives_to_the_end_on_one_edge(void) {
         CHECK(!urgent || send(fd, "!", 1, MSG_OOB) == 1);
         CHECK(send(fd, "after", 5, 0) == 5);
         CHECK(urgent || shutdown(fd, SHUT_WR) == 0);
-        usleep(20000);
+        await_arrival(fd);
         gw_io_receive_start(io, socket);
         for (uint32_t bytes = 0; bytes < 11;) {
             const struct gw_io_event event = epoll_await(io, GW_IO_RECEIVED);
@@ -95,7 +103,7 @@ static void epoll__receives_to_the_end_on_one_edge(void) {
 
 static uint8_t pattern(size_t at) { return (uint8_t)(at * 7 + at / 251); }
 
-// All of it has come to the other end.
+// Returns when all of it has arrived.
 static void send_pattern(int fd, size_t bytes) {
     uint8_t data[64 * 1024];
     CHECK(bytes <= sizeof data);
@@ -103,10 +111,7 @@ static void send_pattern(int fd, size_t bytes) {
         data[i] = pattern(i);
     }
     CHECK(send(fd, data, bytes, 0) == (ssize_t)bytes);
-    const uint64_t end = world_now_ms() + WORLD_PATIENCE_MS;
-    for (int unacknowledged = 1; unacknowledged > 0; usleep(100)) {
-        CHECK(ioctl(fd, SIOCOUTQ, &unacknowledged) == 0 && world_now_ms() < end);
-    }
+    await_arrival(fd);
 }
 
 // One turn with room for so many events, all of them of receives: each continues its socket's pattern, and its buffer goes
