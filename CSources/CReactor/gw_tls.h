@@ -1,7 +1,7 @@
-// What the files of the TLS layer share: gw_io_tls.c (requests, the turn), gw_tls_input.c (ciphertext to events),
-// gw_tls_output.c (plaintext to ciphertext, and what of it has left), gw_tls_context.c (certificates, tickets),
-// gw_tls_keys.c (what follows from a handshake), gw_tls_record.c (one record), gw_tls_lists.c (who waits for what).
-// gw_io_tls.h says what the layer promises.
+// What the files of the TLS layer share: gw_io_tls.c (requests, the turn), gw_tls_input.c (ciphertext that waits),
+// gw_tls_read.c (ciphertext to events), gw_tls_output.c (plaintext to ciphertext, and what of it has left),
+// gw_tls_context.c (certificates, tickets), gw_tls_keys.c (what follows from a handshake), gw_tls_record.c (one record),
+// gw_tls_lists.c (who waits for what). gw_io_tls.h says what the layer promises.
 //
 // OpenSSL shakes hands and is then freed: a connection that is through is its keys and nothing else
 // (docs/decisions/0014-tls-records.md). All of OpenSSL's reading and writing goes through one BIO for all sockets: the
@@ -238,9 +238,19 @@ void gw_tls_unlist(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_lis
 void gw_tls_leave_lists(struct gw_io_tls *t, struct gw_tls_socket *s);
 struct gw_tls_socket *gw_tls_take_first(struct gw_io_tls *t, enum gw_tls_list_name name);   // NULL: it is empty
 
-// gw_tls_input.c
-// BIO's reading: what current has received. bytes: 0 for none now.
+// gw_tls_input.c: what current has received is its in and the feed behind that.
+struct gw_tls_input gw_tls_input_of(const struct gw_io_tls *t, const struct gw_tls_socket *s);
+uint32_t gw_tls_input_bytes(const struct gw_io_tls *t, const struct gw_tls_socket *s);
+void gw_tls_consume_input(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_t bytes);
+// BIO's reading. bytes: 0 for none now.
 size_t gw_tls_take_input(struct gw_io_tls *t, uint8_t *to, size_t room);
+// Keeps what is left of the feed.
+void gw_tls_keep_feed(struct gw_io_tls *t, struct gw_tls_socket *s);
+void gw_tls_drop_input(struct gw_io_tls *t, struct gw_tls_socket *s);
+// The end of current: nothing more is read of it, and result is due to be told.
+void gw_tls_end(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result);
+
+// gw_tls_read.c
 // Decrypts and tells what can be now; the rest of the feed is kept, and the socket listed if it must be looked at
 // again.
 void gw_tls_pump(struct gw_io_tls *t, struct gw_tls_socket *s, struct gw_tls_told *told);
@@ -250,7 +260,6 @@ int gw_tls_has_input_work(const struct gw_io_tls *t);
 // Gives slots that are free to those who wait.
 void gw_tls_admit(struct gw_io_tls *t);
 void gw_tls_leave_slot(struct gw_io_tls *t, struct gw_tls_socket *s);
-void gw_tls_drop_input(struct gw_io_tls *t, struct gw_tls_socket *s);
 
 // gw_tls_output.c
 // BIO's writing; 0: no buffer, or the bound is reached.
