@@ -83,6 +83,15 @@ HELPER void config_secure(struct gw_config *config) {
     }
 }
 
+// The defaults, with as many connections as a test is of.
+HELPER struct gw_config config_usual(uint32_t connections) {
+    struct gw_config config;
+    gw_config_init(&config);
+    config.connections_max = connections;
+    config.receive_buffers = 64;
+    return config;
+}
+
 HELPER void world_open(struct world *w, const struct gw_config *wanted) {
     struct gw_config config = *wanted;
     config.backend = (uint8_t)test_backend();
@@ -153,6 +162,22 @@ HELPER void world_turn_for(struct world *w, uint64_t ms) {
     }
 }
 
+// Until so many connections are left: a place is free once its socket is closed, however many turns a busy machine allows.
+HELPER void world_await_connections(struct world *w, uint64_t connections) {
+    const uint64_t end = world_now_ms() + WORLD_PATIENCE_MS;
+    while (world_stats(w).connections != connections) {
+        CHECK(world_now_ms() < end);
+        world_turn(w, 1);
+    }
+}
+
+// Until nobody is left, who must have left nothing.
+HELPER void world_expect_empty(struct world *w) {
+    world_await_connections(w, 0);
+    world_turn(w, 0);
+    CHECK(world_stats(w).gathered_bytes == 0 && world_stats(w).pool_bytes == 0);
+}
+
 // The n-th event of a kind, from 0, turning until it is there.
 HELPER struct seen *world_await(struct world *w, enum gw_event_kind kind, size_t n) {
     const uint64_t end = world_now_ms() + WORLD_PATIENCE_MS;
@@ -192,6 +217,17 @@ HELPER int client_connect_sized(struct world *w, int receive_bytes) {
 }
 
 HELPER int client_connect(struct world *w) { return client_connect_sized(w, 0); }
+
+// A client at 127.0.0.host.
+HELPER int client_connect_from(struct world *w, uint8_t host) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000u | host) };
+    const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)w->port),
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&from, sizeof from) == 0);
+    CHECK(connect(fd, (const struct sockaddr *)&to, sizeof to) == 0);
+    return fd;
+}
 
 HELPER void client_send(struct world *w, int fd, const void *data, size_t length) {
     const uint8_t *bytes = data;
@@ -271,12 +307,17 @@ HELPER void client_upgrade(struct world *w, int fd) {
     CHECK(strstr(head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") != NULL);   // RFC 6455 section 1.3
 }
 
-// A client past its handshake, and the id the reactor gave it.
-HELPER int client_open_sized(struct world *w, gw_conn_id *id, int receive_bytes) {
+// The id that the reactor gives a client once its handshake is done.
+HELPER gw_conn_id client_enter(struct world *w, int fd) {
     const size_t before = world_count(w, GW_EVENT_OPENED);
-    const int fd = client_connect_sized(w, receive_bytes);
     client_upgrade(w, fd);
-    const gw_conn_id conn = world_await(w, GW_EVENT_OPENED, before)->conn;
+    return world_await(w, GW_EVENT_OPENED, before)->conn;
+}
+
+// A client past its handshake, and its id.
+HELPER int client_open_sized(struct world *w, gw_conn_id *id, int receive_bytes) {
+    const int fd = client_connect_sized(w, receive_bytes);
+    const gw_conn_id conn = client_enter(w, fd);
     if (id != NULL) {
         *id = conn;
     }

@@ -7,10 +7,7 @@
 enum { MESSAGE_MAX = 4096, FRAGMENTS_MAX = 1000 };
 
 static void open_server(struct world *w) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 16;
-    config.receive_buffers = 64;
+    struct gw_config config = config_usual(16);
     config.message_bytes_max = MESSAGE_MAX;
     config.fragments_max = FRAGMENTS_MAX;
     world_open(w, &config);
@@ -28,11 +25,7 @@ static void expect_failure(struct world *w, int fd, uint16_t code) {
     close(fd);
     CHECK(world_await(w, GW_EVENT_CLOSED, 0)->code == code);
     CHECK(world_count(w, GW_EVENT_MESSAGE) == 0);
-    while (world_stats(w).connections > 0) {
-        world_turn(w, 1);
-    }
-    world_turn(w, 0);
-    CHECK(world_stats(w).pool_bytes == 0);
+    world_expect_empty(w);
 }
 
 // Whole, and once more byte by byte: the answer is the same.

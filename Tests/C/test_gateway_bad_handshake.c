@@ -8,10 +8,7 @@ enum { REFUSED_HEAD_BYTES = 1024 };
 static const char *const origins[] = { "https://app.example", NULL };
 
 static void open_server(struct world *w) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 16;
-    config.receive_buffers = 64;
+    struct gw_config config = config_usual(16);
     config.origins = origins;
     world_open(w, &config);
 }
@@ -26,12 +23,8 @@ static int refusal_of(const void *request, size_t length, char head[REFUSED_HEAD
     CHECK(strstr(head, "close\r\n") != NULL);
     CHECK(client_is_ended(&w, fd, WORLD_PATIENCE_MS));
     close(fd);
-    while (world_stats(&w).connections > 0) {
-        world_turn(&w, 1);
-    }
-    world_turn(&w, 0);
-    const struct gw_stats stats = world_stats(&w);
-    CHECK(stats.handshakes_failed == 1 && stats.pool_bytes == 0 && w.seen_count == 0);
+    world_expect_empty(&w);
+    CHECK(world_stats(&w).handshakes_failed == 1 && w.seen_count == 0);
     world_close(&w);
     return status;
 }

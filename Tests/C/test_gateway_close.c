@@ -2,10 +2,7 @@
 #include "gateway_client.h"
 
 static struct gw_config config_brisk(void) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 64;
-    config.receive_buffers = 64;
+    struct gw_config config = config_usual(64);
     config.close_ms = 200;
     return config;
 }
@@ -265,10 +262,7 @@ static void strerror__names_every_code(void) {
 // What came whole before a broken frame is handed out, and its answer leaves before the close does.
 static void close__of_a_broken_frame_comes_after_the_answers(void) {
     struct world w;
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 8;
-    config.receive_buffers = 64;
+    const struct gw_config config = config_usual(8);
     world_open(&w, &config);
     w.echo = 1;
     uint8_t wire[256], payload[16];

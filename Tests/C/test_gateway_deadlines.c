@@ -6,10 +6,7 @@
 enum { DEADLINE_MS = 200, NEVER_MS = 60000, LATE_MS = 1500 };
 
 static struct gw_config config_patient(void) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 64;
-    config.receive_buffers = 64;
+    struct gw_config config = config_usual(64);
     config.message_bytes_max = 65536;
     config.outbound_bytes_max = 65536;
     config.handshake_ms = config.write_stall_ms = config.close_ms = NEVER_MS;

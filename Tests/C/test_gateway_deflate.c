@@ -8,14 +8,6 @@ enum { KIB = 1024, MIB = 1024 * KIB };
 
 #define OFFER(parameters) "Sec-WebSocket-Extensions: permessage-deflate" parameters "\r\n"
 
-static struct gw_config config_small(void) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 64;
-    config.receive_buffers = 64;
-    return config;
-}
-
 // A client past its handshake with these header lines; *agreed gets the response's extension header's value.
 static int open_with(struct world *w, const char *lines, char *agreed) {
     char request[2048], head[1024];
@@ -77,7 +69,7 @@ static size_t peer_read(struct world *w, int fd, struct peer *peer, uint8_t *fir
 }
 
 static void deflate__is_refused_where_it_was_not_agreed(void) {
-    struct gw_config config = config_small();
+    struct gw_config config = config_usual(64);
     struct world w;
     char agreed[256];
     static const char *const offers[] = {
@@ -100,7 +92,7 @@ static void deflate__is_refused_where_it_was_not_agreed(void) {
 }
 
 static void deflate__malformed_offers_are_answered_with_400(void) {
-    const struct gw_config config = config_small();
+    const struct gw_config config = config_usual(64);
     struct world w;
     char head[1024];
     world_open(&w, &config);
@@ -113,7 +105,7 @@ static void deflate__malformed_offers_are_answered_with_400(void) {
 }
 
 static void deflate__bad_data_end_with_their_code(void) {
-    struct gw_config config = config_small();
+    struct gw_config config = config_usual(64);
     config.message_bytes_max = 4 * KIB;
     struct world w;
     char agreed[256];
@@ -154,7 +146,7 @@ static uint64_t cpu_now_ms(void) {
 // A thousand to one: closed once a byte more than the limit is there, with at most the limit's size class held on the
 // way. Without sanitizers server and client together compute for less than 100 ms.
 static void deflate__a_bomb_is_closed_within_bounded_time_and_memory(void) {
-    const struct gw_config config = config_small();
+    const struct gw_config config = config_usual(64);
     struct world w;
     char agreed[256];
     struct peer peer;
@@ -194,7 +186,7 @@ static void deflate__a_bomb_is_closed_within_bounded_time_and_memory(void) {
 // way give way, and who is left can still end.
 static void deflate__unfinished_bombs_leave_room_for_others(void) {
     enum { BOMBS = 40 };
-    struct gw_config config = config_small();
+    struct gw_config config = config_usual(64);
     config.message_bytes_max = 100 * KIB;
     config.pool_bytes_max = 4 * MIB;
     config.deflate_bytes_max = 0;
@@ -229,10 +221,7 @@ static void deflate__unfinished_bombs_leave_room_for_others(void) {
         close(fds[i]);
     }
     close(other);
-    while (world_stats(&w).connections > 0) {
-        world_turn(&w, 1);
-    }
-    CHECK(world_stats(&w).gathered_bytes == 0 && world_stats(&w).pool_bytes == 0);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -257,7 +246,7 @@ static void deflate__messages_come_back_as_they_went(void) {
     static uint8_t text[100 * KIB], data[128 * KIB], back[100 * KIB + 1];
     uint64_t seed = 5;
     for (size_t index = 0; index < sizeof rows / sizeof rows[0]; index++) {
-        struct gw_config config = config_small();
+        struct gw_config config = config_usual(64);
         config.deflate_bits = rows[index].bits;
         struct world w;
         char agreed[256];
@@ -293,7 +282,7 @@ static void deflate__messages_come_back_as_they_went(void) {
 
 // Frames to many are not compressed, whoever they go to.
 static void deflate__shared_frames_are_sent_as_they_are(void) {
-    const struct gw_config config = config_small();
+    const struct gw_config config = config_usual(64);
     struct world w;
     char agreed[256];
     uint8_t text[KIB], back[KIB];
@@ -312,7 +301,7 @@ static void deflate__shared_frames_are_sent_as_they_are(void) {
 
 // Contexts come out of one budget; whoever comes too late compresses message by message, and a close gives back.
 static void deflate__contexts_keep_to_their_budget(void) {
-    struct gw_config config = config_small();
+    struct gw_config config = config_usual(64);
     config.deflate_bytes_max = 2 * 57 * KIB + 20 * KIB;
     struct world w;
     char agreed[256];
@@ -358,7 +347,7 @@ static void deflate__contexts_keep_to_their_budget(void) {
 
 // With hardly a buffer to be had, messages go out as they are, and what can't be inflated ends with 1013.
 static void deflate__does_without_memory_that_is_not_there(void) {
-    struct gw_config config = config_small();
+    struct gw_config config = config_usual(64);
     config.message_bytes_max = 4 * KIB;
     config.pool_bytes_max = 128 * KIB;
     struct world w;

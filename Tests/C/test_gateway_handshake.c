@@ -1,14 +1,6 @@
 // From a TCP connection to an open WebSocket, and every way to be refused on the way.
 #include "gateway_client.h"
 
-static struct gw_config config_quick(void) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 64;
-    config.receive_buffers = 64;
-    return config;
-}
-
 static int upgrade_status(struct world *w, const char *request) {
     char head[2048];
     const int fd = client_connect(w);
@@ -20,7 +12,7 @@ static int upgrade_status(struct world *w, const char *request) {
 }
 
 static void handshake__opens_and_tells_the_authorization(void) {
-    const struct gw_config config = config_quick();
+    const struct gw_config config = config_usual(64);
     struct world w;
     world_open(&w, &config);
     const int fd = client_connect(&w);
@@ -37,7 +29,7 @@ static void handshake__opens_and_tells_the_authorization(void) {
 }
 
 static void handshake__agrees_on_the_preferred_subprotocol(void) {
-    struct gw_config config = config_quick();
+    struct gw_config config = config_usual(64);
     const char *const offered[] = { "first", "second", NULL };
     config.subprotocols = offered;
     config.subprotocol_required = 1;
@@ -54,7 +46,7 @@ static void handshake__agrees_on_the_preferred_subprotocol(void) {
 }
 
 static void handshake__is_refused_with_its_status(void) {
-    struct gw_config config = config_quick();
+    struct gw_config config = config_usual(64);
     const char *const origins[] = { "https://app.example", NULL };
     config.origins = origins;
     struct world w;
@@ -91,7 +83,7 @@ static void handshake__is_refused_with_its_status(void) {
 }
 
 static void handshake__takes_a_request_byte_by_byte_with_a_frame_behind(void) {
-    const struct gw_config config = config_quick();
+    const struct gw_config config = config_usual(64);
     struct world w;
     uint8_t bytes[512], payload[125];
     world_open(&w, &config);
@@ -118,7 +110,7 @@ static void handshake__takes_a_request_byte_by_byte_with_a_frame_behind(void) {
 
 // A long request in pieces crosses every size of the buffer that gathers it, up to exactly the bound and over it.
 static void handshake__gathers_up_to_its_bound(void) {
-    const struct gw_config config = config_quick();
+    const struct gw_config config = config_usual(64);
     struct world w;
     world_open(&w, &config);
     for (size_t size = 8191; size <= 8193; size++) {
@@ -142,7 +134,7 @@ static void handshake__gathers_up_to_its_bound(void) {
 }
 
 static void handshake__ends_a_slow_request_at_its_deadline(void) {
-    struct gw_config config = config_quick();
+    struct gw_config config = config_usual(64);
     config.handshake_ms = 100;
     struct world w;
     world_open(&w, &config);
@@ -163,7 +155,7 @@ static void handshake__ends_a_slow_request_at_its_deadline(void) {
 }
 
 static void handshake__forgets_a_client_that_leaves_in_the_middle(void) {
-    const struct gw_config config = config_quick();
+    const struct gw_config config = config_usual(64);
     struct world w;
     world_open(&w, &config);
     const int fd = client_connect(&w);

@@ -5,10 +5,7 @@
 enum { KIB = 1024, HOGS = 100, MESSAGE = 64 * KIB, HOG_HOLDS = 128 * KIB, POOL = 8192 * KIB };
 
 static struct gw_config config_small(uint32_t strangers) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 2 * HOGS;
-    config.receive_buffers = 64;
+    struct gw_config config = config_usual(2 * HOGS);
     config.message_bytes_max = MESSAGE;
     config.pool_bytes_max = POOL;
     config.untrusted_per_peer_max = strangers;
@@ -16,15 +13,8 @@ static struct gw_config config_small(uint32_t strangers) {
 }
 
 static int open_from(struct world *w, uint8_t host, gw_conn_id *id) {
-    const size_t before = world_count(w, GW_EVENT_OPENED);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000u | host) };
-    const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)w->port),
-                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&from, sizeof from) == 0);
-    CHECK(connect(fd, (const struct sockaddr *)&to, sizeof to) == 0);
-    client_upgrade(w, fd);
-    *id = world_await(w, GW_EVENT_OPENED, before)->conn;
+    const int fd = client_connect_from(w, host);
+    *id = client_enter(w, fd);
     return fd;
 }
 
@@ -48,15 +38,6 @@ static void expect_echo(struct world *w, int fd, size_t length) {
     client_send_frame(w, fd, 0x82, zeros, length);
     const struct frame echo = client_read_frame(w, fd, back, sizeof back);
     CHECK(echo.first == 0x82 && echo.length == length);
-}
-
-static void await_end(struct world *w) {
-    const uint64_t end = world_now_ms() + WORLD_PATIENCE_MS;
-    while (world_stats(w).connections > 0) {
-        CHECK(world_now_ms() < end);
-        world_turn(w, 1);
-    }
-    CHECK(world_stats(w).gathered_bytes == 0 && world_stats(w).pool_bytes == 0);
 }
 
 // A hundred hold all they can: half the pool is theirs, those longest under way give way to the next, and messages
@@ -88,7 +69,7 @@ static void hogs__leave_others_their_echo(void) {
         close(fds[i]);
     }
     close(other);
-    await_end(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -123,7 +104,7 @@ static void hogs__of_one_address_share_what_it_may_hold(void) {
         close(fds[i]);
     }
     close(other);
-    await_end(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 

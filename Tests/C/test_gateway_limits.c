@@ -4,29 +4,9 @@
 #include "gateway_client.h"
 
 static struct gw_config config_with_share(uint32_t share) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 64;
-    config.receive_buffers = 64;
+    struct gw_config config = config_usual(64);
     config.untrusted_per_peer_max = share;
     return config;
-}
-
-// A client at 127.0.0.host.
-static int connect_from(struct world *w, uint8_t host) {
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000u | host) };
-    const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)w->port),
-                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&from, sizeof from) == 0);
-    CHECK(connect(fd, (const struct sockaddr *)&to, sizeof to) == 0);
-    return fd;
-}
-
-static gw_conn_id upgrade_and_find(struct world *w, int fd) {
-    const size_t before = world_count(w, GW_EVENT_OPENED);
-    client_upgrade(w, fd);
-    return world_await(w, GW_EVENT_OPENED, before)->conn;
 }
 
 static void expect_refused(struct world *w, int fd) {
@@ -37,28 +17,19 @@ static void expect_refused(struct world *w, int fd) {
     close(fd);
 }
 
-// Turns until so many are left: a place is free once its socket is closed, however many turns a busy machine allows.
-static void await_connections(struct world *w, uint64_t connections) {
-    const uint64_t end = world_now_ms() + WORLD_PATIENCE_MS;
-    while (world_stats(w).connections != connections) {
-        CHECK(world_now_ms() < end);
-        world_turn(w, 1);
-    }
-}
-
 static void share__is_an_addresss_own(void) {
     const struct gw_config config = config_with_share(3);
     struct world w;
     int fds[6];
     world_open(&w, &config);
     for (int i = 0; i < 6; i++) {
-        fds[i] = connect_from(&w, i < 3 ? 2 : 3);
-        (void)upgrade_and_find(&w, fds[i]);
+        fds[i] = client_connect_from(&w, i < 3 ? 2 : 3);
+        (void)client_enter(&w, fds[i]);
     }
-    expect_refused(&w, connect_from(&w, 2));
-    expect_refused(&w, connect_from(&w, 3));
-    const int other = connect_from(&w, 4);
-    (void)upgrade_and_find(&w, other);
+    expect_refused(&w, client_connect_from(&w, 2));
+    expect_refused(&w, client_connect_from(&w, 3));
+    const int other = client_connect_from(&w, 4);
+    (void)client_enter(&w, other);
     const struct gw_stats stats = world_stats(&w);
     CHECK(stats.peers_refused == 2 && stats.accepted == 9 && stats.handshakes_failed == 0 && w.seen_count == 7);
     for (int i = 0; i < 6; i++) {
@@ -72,8 +43,8 @@ static void peer__is_told_until_it_is_trusted(void) {
     struct gw_config config = config_with_share(3);
     struct world w;
     world_open(&w, &config);
-    const int fd = connect_from(&w, 2);
-    const gw_conn_id id = upgrade_and_find(&w, fd);
+    const int fd = client_connect_from(&w, 2);
+    const gw_conn_id id = client_enter(&w, fd);
     CHECK(gw_conn_peer(w.reactor, id) == ((uint64_t)1 << 32 | 0x7f000002u));
     CHECK(gw_conn_peer(w.reactor, id + 1) == 0 && gw_conn_peer(w.reactor, 0) == 0);
     CHECK(gw_conn_trust(w.reactor, id) == 0 && gw_conn_peer(w.reactor, id) == 0);
@@ -83,8 +54,8 @@ static void peer__is_told_until_it_is_trusted(void) {
     world_close(&w);
     config.untrusted_per_peer_max = 0;
     world_open(&w, &config);
-    const int uncounted = connect_from(&w, 2);
-    CHECK(gw_conn_peer(w.reactor, upgrade_and_find(&w, uncounted)) == 0);
+    const int uncounted = client_connect_from(&w, 2);
+    CHECK(gw_conn_peer(w.reactor, client_enter(&w, uncounted)) == 0);
     close(uncounted);
     world_close(&w);
 }
@@ -95,24 +66,24 @@ static void share__is_freed_by_trust_and_by_an_end(void) {
     struct world w;
     char head[1024];
     world_open(&w, &config);
-    const int trusted = connect_from(&w, 2);
-    const gw_conn_id id = upgrade_and_find(&w, trusted);
-    expect_refused(&w, connect_from(&w, 2));
+    const int trusted = client_connect_from(&w, 2);
+    const gw_conn_id id = client_enter(&w, trusted);
+    expect_refused(&w, client_connect_from(&w, 2));
     CHECK(gw_conn_trust(w.reactor, id) == 0 && gw_conn_trust(w.reactor, id) == 0);
-    const int leaves = connect_from(&w, 2);
-    (void)upgrade_and_find(&w, leaves);
-    expect_refused(&w, connect_from(&w, 2));
+    const int leaves = client_connect_from(&w, 2);
+    (void)client_enter(&w, leaves);
+    expect_refused(&w, client_connect_from(&w, 2));
     close(leaves);
     CHECK(world_await(&w, GW_EVENT_CLOSED, 0) != NULL);
-    await_connections(&w, 1);
-    const int fails = connect_from(&w, 2);
+    world_await_connections(&w, 1);
+    const int fails = client_connect_from(&w, 2);
     client_send(&w, fails, "nonsense\r\n\r\n", 12);
     CHECK(client_read_response(&w, fails, head, sizeof head) == 400);
-    expect_refused(&w, connect_from(&w, 2));   // its last words are still under way
+    expect_refused(&w, client_connect_from(&w, 2));   // its last words are still under way
     close(fails);
-    await_connections(&w, 1);
-    const int last = connect_from(&w, 2);
-    (void)upgrade_and_find(&w, last);
+    world_await_connections(&w, 1);
+    const int last = client_connect_from(&w, 2);
+    (void)client_enter(&w, last);
     close(trusted);
     CHECK(world_await(&w, GW_EVENT_CLOSED, 1)->conn == id);
     CHECK(gw_conn_trust(w.reactor, id) == GW_ENOCONN);
@@ -125,11 +96,11 @@ static void share__is_freed_by_a_deadline(void) {
     config.handshake_ms = 300;
     struct world w;
     world_open(&w, &config);
-    const int silent = connect_from(&w, 2);
+    const int silent = client_connect_from(&w, 2);
     CHECK(client_is_ended(&w, silent, WORLD_PATIENCE_MS));
     close(silent);
-    await_connections(&w, 0);
-    const int last = connect_from(&w, 2);
+    world_await_connections(&w, 0);
+    const int last = client_connect_from(&w, 2);
     while (world_stats(&w).accepted < 2) {
         world_turn(&w, 1);
     }
@@ -147,17 +118,17 @@ static void share__keeps_a_flood_from_an_address_off_the_others(void) {
     static int flood[FLOOD];
     world_open(&w, &config);
     w.echo = 1;
-    const int served = connect_from(&w, 3);
-    (void)upgrade_and_find(&w, served);
+    const int served = client_connect_from(&w, 3);
+    (void)client_enter(&w, served);
     for (int i = 0; i < FLOOD; i++) {
-        flood[i] = connect_from(&w, 2);
+        flood[i] = client_connect_from(&w, 2);
         world_turn(&w, 0);
     }
     client_send_frame(&w, served, 0x81, "alive", 5);
     CHECK(client_read_frame(&w, served, payload, sizeof payload).length == 5);
-    const int newcomer = connect_from(&w, 4);
-    (void)upgrade_and_find(&w, newcomer);
-    await_connections(&w, 8 + 2);
+    const int newcomer = client_connect_from(&w, 4);
+    (void)client_enter(&w, newcomer);
+    world_await_connections(&w, 8 + 2);
     CHECK(world_stats(&w).peers_refused == FLOOD - 8);
     for (int i = 0; i < FLOOD; i++) {
         close(flood[i]);

@@ -1,14 +1,6 @@
 // Messages in and out: sizes, fragments, pipelines, fan-out, leases, pings.
 #include "gateway_client.h"
 
-static struct gw_config config_roomy(void) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 256;
-    config.receive_buffers = 64;
-    return config;
-}
-
 static uint8_t *pattern(size_t length) {
     uint8_t *bytes = malloc(length + 1);
     for (size_t i = 0; i < length; i++) {
@@ -25,7 +17,7 @@ static void expect_echo(struct world *w, int fd, uint8_t first, const uint8_t *p
 }
 
 static void messages__come_back_at_every_size(void) {
-    struct gw_config config = config_roomy();
+    struct gw_config config = config_usual(256);
     config.message_bytes_max = 4 << 20;
     const size_t sizes[] = { 0, 1, 125, 126, 127, 16384, 16449, 65535, 65536, 1 << 20, 4 << 20 };
     struct world w;
@@ -47,7 +39,7 @@ static void messages__come_back_at_every_size(void) {
 // Many more than there are receive buffers, the next on its way before the last is answered: whole in one buffer, over the
 // edge of several, in fragments, and short ones between them.
 static void messages__sent_on_from_where_they_lie_keep_their_bytes_and_their_order(void) {
-    struct gw_config config = config_roomy();
+    struct gw_config config = config_usual(256);
     const size_t sizes[] = { 4096, 16384, 5, 4095, 12000, 70000, 126, 16376, 1 << 20, 8192 };
     enum { SIZES = sizeof sizes / sizeof *sizes, ROUNDS = 40 };
     struct world w;
@@ -76,7 +68,7 @@ static void messages__sent_on_from_where_they_lie_keep_their_bytes_and_their_ord
 // Short, longer and long ones, text and binary, in whatever order and pieces: among them those that a turn takes no more of.
 static void messages__of_every_length_keep_their_order_in_one_stream(void) {
     enum { MESSAGES = 3000 };
-    struct gw_config config = config_roomy();
+    struct gw_config config = config_usual(256);
     config.outbound_bytes_max = 200000;
     struct world w;
     uint64_t random = 11;
@@ -106,7 +98,7 @@ static void messages__of_every_length_keep_their_order_in_one_stream(void) {
 }
 
 static void messages__are_joined_from_fragments_byte_by_byte(void) {
-    const struct gw_config config = config_roomy();
+    const struct gw_config config = config_usual(256);
     struct world w;
     uint8_t bytes[256];
     world_open(&w, &config);
@@ -130,7 +122,7 @@ static void messages__are_joined_from_fragments_byte_by_byte(void) {
 }
 
 static void messages__keep_their_order_through_a_pipeline(void) {
-    const struct gw_config config = config_roomy();
+    const struct gw_config config = config_usual(256);
     enum { COUNT = 10000, FRAME = 6 + 16 };
     struct world w;
     world_open(&w, &config);
@@ -163,7 +155,7 @@ static void messages__keep_their_order_through_a_pipeline(void) {
 }
 
 static void messages__share_a_batch_among_connections(void) {
-    struct gw_config config = config_roomy();
+    struct gw_config config = config_usual(256);
     config.batch_events_max = 3;
     enum { CLIENTS = 5, EACH = 50 };
     struct world w;
@@ -193,7 +185,7 @@ static void messages__share_a_batch_among_connections(void) {
 }
 
 static void messages__leave_a_turn_in_one_send(void) {
-    const struct gw_config config = config_roomy();
+    const struct gw_config config = config_usual(256);
     struct world w;
     gw_conn_id id;
     world_open(&w, &config);
@@ -213,7 +205,7 @@ static void messages__leave_a_turn_in_one_send(void) {
 }
 
 static void frame__reaches_many_and_leaves_nothing_behind(void) {
-    const struct gw_config config = config_roomy();
+    const struct gw_config config = config_usual(256);
     enum { CLIENTS = 100 };
     struct world w;
     int fds[CLIENTS];
@@ -255,7 +247,7 @@ static void frame__reaches_many_and_leaves_nothing_behind(void) {
 }
 
 static void frame__of_a_closed_connection_is_released(void) {
-    const struct gw_config config = config_roomy();
+    const struct gw_config config = config_usual(256);
     struct world w;
     gw_conn_id id;
     world_open(&w, &config);
@@ -295,7 +287,7 @@ static struct gw_payload *lease_next(struct world *w, struct gw_event *leased) {
 }
 
 static void lease__outlives_its_turn_and_is_returned(void) {
-    struct gw_config config = config_roomy();
+    struct gw_config config = config_usual(256);
     config.receive_buffers = 8;
     struct world w;
     struct gw_event events[5];
@@ -330,7 +322,7 @@ static void lease__outlives_its_turn_and_is_returned(void) {
 }
 
 static void lease__holds_a_gathered_message_too(void) {
-    const struct gw_config config = config_roomy();
+    const struct gw_config config = config_usual(256);
     struct world w;
     struct gw_event event;
     world_open(&w, &config);
@@ -350,7 +342,7 @@ static void lease__holds_a_gathered_message_too(void) {
 }
 
 static void ping__is_answered_in_order(void) {
-    const struct gw_config config = config_roomy();
+    const struct gw_config config = config_usual(256);
     struct world w;
     uint8_t bytes[2048], payload[125];
     size_t length = 0;
@@ -380,7 +372,7 @@ static void ping__is_answered_in_order(void) {
 
 // A client that pings and never reads costs a bounded queue, and is answered its latest ping in the end.
 static void ping__flood_with_unread_pongs_stays_small(void) {
-    struct gw_config config = config_roomy();
+    struct gw_config config = config_usual(256);
     config.write_stall_ms = 60000;
     struct world w;
     uint8_t frame[200], payload[125], latest[125];
@@ -431,11 +423,8 @@ static void messages__of_one_long_receive_come_in_order_whatever_the_buffers(voi
     enum { MESSAGES = 700, LONGEST = 180 };
     static uint8_t stream[MESSAGES * (LONGEST + 14)];
     for (size_t row = 0; row < sizeof buffer_bytes / sizeof *buffer_bytes; row++) {
-        struct gw_config config;
+        struct gw_config config = config_usual(2);
         struct world w;
-        gw_config_init(&config);
-        config.connections_max = 2;
-        config.receive_buffers = 64;
         config.receive_buffer_bytes = buffer_bytes[row];
         world_open(&w, &config);
         w.echo = 1;

@@ -4,10 +4,7 @@
 #include "gateway_client.h"
 
 static struct gw_config config_small(void) {
-    struct gw_config config;
-    gw_config_init(&config);
-    config.connections_max = 64;
-    config.receive_buffers = 64;
+    struct gw_config config = config_usual(64);
     config.message_bytes_max = 65536;
     config.outbound_bytes_max = 65536;
     return config;

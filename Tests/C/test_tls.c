@@ -51,15 +51,6 @@ static void expect_echo(struct world *w, int fd) {
     CHECK(frame.length == 8 && memcmp(payload, "over TLS", 8) == 0);
 }
 
-static void expect_nothing_left(struct world *w) {
-    const uint64_t end = world_now_ms() + WORLD_PATIENCE_MS;
-    while (world_stats(w).connections > 0) {
-        CHECK(world_now_ms() < end);
-        world_turn(w, 1);
-    }
-    CHECK(world_stats(w).pool_bytes == 0);
-}
-
 static void version__is_1_2_or_1_3(void) {
     const struct { int version; int works; } cases[] = {
         { TLS1_3_VERSION, 1 }, { TLS1_2_VERSION, 1 }, { TLS1_1_VERSION, 0 }, { TLS1_VERSION, 0 },
@@ -86,7 +77,7 @@ static void version__is_1_2_or_1_3(void) {
         close(fd);
         SSL_CTX_free(context);
     }
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -109,7 +100,7 @@ static void alpn__is_http_1_1_or_refused(void) {
                              : last_alert() == SSL_AD_NO_APPLICATION_PROTOCOL);
         close(fd);
     }
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -146,7 +137,7 @@ static void record__of_each_cipher_is_read_by_openssl_and_the_other_way_round(vo
         close(fd);
         SSL_CTX_free(context);
     }
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -207,7 +198,7 @@ static void renegotiation__is_refused(void) {
     CHECK(!shake_hands(&w, ssl));
     close(fd);
     SSL_CTX_free(context);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -245,7 +236,7 @@ static void plain_http__is_told_that_this_is_tls(void) {
     const char *body = strstr(answer, "\r\n\r\n"), *field = strstr(answer, "Content-Length: ");
     CHECK(body != NULL && field != NULL && (size_t)atoi(field + 16) == length - (size_t)(body + 4 - answer));
     close(fd);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     CHECK(world_stats(&w).handshakes_failed == 1 && w.seen_count == 0);
     world_close(&w);
 }
@@ -270,7 +261,7 @@ static void garbage__ends_the_connection(void) {
         (void)plain_read_to_end(&w, fd, rest, sizeof rest);
         close(fd);
     }
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     CHECK(world_stats(&w).handshakes_failed == 40 && w.seen_count == 0);
     world_close(&w);
 }
@@ -284,7 +275,7 @@ static void record__altered_on_its_way_ends_the_connection(void) {
     plain_send(fd, forged, sizeof forged);
     CHECK(world_await(&w, GW_EVENT_CLOSED, 0)->code == 1006);
     close(fd);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -307,7 +298,7 @@ static void record__may_come_in_bytes_and_hold_one(void) {
         CHECK(client_read_frame(&w, fd, payload, sizeof payload).length == 8);
     }
     close(fd);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -328,7 +319,7 @@ static void end__signed_by_the_peer_is_answered_with_what_was_queued(void) {
     CHECK(last == 0);
     CHECK(SSL_get_shutdown(tls_client_of(fd)) & SSL_RECEIVED_SHUTDOWN);
     close(fd);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -344,7 +335,7 @@ static void end__of_one_half_leaves_the_other(void) {
     CHECK(message->length == 4);
     CHECK(world_await(&w, GW_EVENT_CLOSED, 0)->code == 1006);   // no close frame came
     close(fd);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -382,7 +373,7 @@ static void handshakes__over_the_limit_wait_in_order(void) {
     char rest[512];
     (void)plain_read_to_end(&w, stuck[1], rest, sizeof rest);   // at its deadline
     close(stuck[1]);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -407,7 +398,7 @@ static void handshakes__in_a_flood_do_not_hold_up_those_who_are_through(void) {
         close(fds[i]);
     }
     close(through);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -459,7 +450,7 @@ static void record__that_is_never_whole_leaves_others_theirs(void) {
         close(fds[i]);
     }
     close(other);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -494,7 +485,7 @@ static void answers__that_nobody_reads_leave_others_theirs(void) {
         close(fds[i]);
     }
     close(other);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
@@ -525,7 +516,7 @@ static void certificate__is_renewed_without_dropping_anyone(void) {
     close(after);
     unlink(files.certificate);
     unlink(files.key);
-    expect_nothing_left(&w);
+    world_expect_empty(&w);
     world_close(&w);
 }
 
