@@ -1,10 +1,11 @@
-// What the files of the epoll backend share: gw_io_epoll.c (requests, readiness, the turn), gw_epoll_accept.c
-// (listening), gw_epoll_create.c (life). gw_io.h says what a backend does.
+// What the files of the epoll backend share: gw_io_epoll.c (requests, readiness, the turn), gw_epoll_front.c (everyday sends
+// and receives), gw_epoll_accept.c (listening), gw_epoll_create.c (life). gw_io.h says what a backend does.
 //
 // Every socket is registered once, edge-triggered, for all it can ever tell; what the edges told is kept in its
 // flags, so that pausing, starving and resuming cost no system call. A readable socket is received from once a turn, into
-// one buffer, or into several once it has filled one, and goes behind the others. A turn that has received
-// GW_EPOLL_TURN_BYTES leaves the rest to the next: then they are still in the cache when they are read and sent.
+// one buffer, or into several once it has filled one, and goes behind the others. A turn asks for GW_EPOLL_EVENTS edges, and
+// one that has received GW_EPOLL_TURN_BYTES leaves the rest to the next: what a turn looks at should still be in the cache
+// when it is read and sent, and not be more than the reactor hands out at a time.
 //
 // Owned by one reactor and its thread; only wake is touched by others.
 //   READABLE and WANTED and OPEN => in one of the lists ready and starved
@@ -15,9 +16,10 @@
 #define GW_EPOLL_H
 
 #include "gw_kernel.h"
+#include "gw_uring_front.h"
 
 enum {
-    GW_EPOLL_EVENTS = 512,       // edges a turn
+    GW_EPOLL_EVENTS = 64,        // edges a turn
     GW_EPOLL_ACCEPTS_MAX = 64,   // accepts a turn
     GW_EPOLL_BUFFERS_MAX = 16,   // a receive
     GW_EPOLL_TURN_BYTES = 512 * 1024,
@@ -51,6 +53,8 @@ struct gw_socket_list {
 
 struct gw_io_epoll {
     struct gw_io io;
+    struct gw_uring_front front;
+    struct gw_epoll_front *rings;
     struct gw_epoll_socket *sockets;
     uint32_t *buffers;           // those free are [0, buffers_free)
     uint32_t sockets_max;
@@ -90,10 +94,19 @@ int gw_epoll_may_accept(const struct gw_io_epoll *e);
 // Accepts while it may and fewer than capacity events are written; returns their number.
 unsigned gw_epoll_accept(struct gw_io_epoll *e, struct gw_io_event *events, unsigned capacity);
 
+// gw_epoll_front.c. open: 0 or -ENOMEM.
+int gw_epoll_front_open(struct gw_io_epoll *e);
+void gw_epoll_front_close(struct gw_io_epoll *e);
+size_t gw_epoll_front_bytes(void);
+
 // gw_epoll_create.c
 int gw_epoll_watch(struct gw_io_epoll *e, int fd, uint32_t edges, uint64_t data);
 void gw_epoll_destroy(struct gw_io *io);
 
+// gw_io_epoll.c
+// 0: no room, an edge will tell; else bytes or -errno.
+int32_t gw_epoll_try_send(struct gw_io_epoll *e, int fd, const struct iovec *iov, unsigned count);
+int gw_epoll_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event *events, unsigned capacity);
 extern const struct gw_io_ops gw_epoll_ops;
 
 #endif

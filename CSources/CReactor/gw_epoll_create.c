@@ -34,6 +34,7 @@ void gw_epoll_destroy(struct gw_io *io) {
     }
     gw_unmap(e->sockets, e->sockets_max * sizeof *e->sockets);
     gw_unmap(io->receive_memory, gw_epoll_receive_bytes(io));
+    gw_epoll_front_close(e);
     free(e->buffers);
     free(e);
 }
@@ -74,7 +75,10 @@ int gw_io_epoll_create(const struct gw_io_config *config, struct gw_io **io) {
     e->io.receive_memory = gw_map(gw_epoll_receive_bytes(&e->io));
     e->sockets = gw_map(e->sockets_max * sizeof *e->sockets);
     e->buffers = calloc(config->receive_buffers, sizeof *e->buffers);
-    const int error = gw_epoll_open(e);
+    int error = gw_epoll_front_open(e);
+    if (error == 0) {
+        error = gw_epoll_open(e);
+    }
     if (error != 0) {
         gw_epoll_destroy(&e->io);
         return error;
@@ -84,7 +88,7 @@ int gw_io_epoll_create(const struct gw_io_config *config, struct gw_io **io) {
         e->buffers[e->buffers_free++] = buffer - 1;
     }
     e->stats.bytes = sizeof *e + gw_epoll_receive_bytes(&e->io) + e->sockets_max * sizeof *e->sockets
-                   + config->receive_buffers * sizeof *e->buffers;
+                   + config->receive_buffers * sizeof *e->buffers + gw_epoll_front_bytes();
     *io = &e->io;
     return 0;
 }

@@ -78,13 +78,18 @@ static void gw_epoll_buffers_return(struct gw_io *io, const uint32_t *buffers, u
     }
 }
 
-// 0: no room, an edge will tell; else bytes or -errno.
-static int32_t gw_epoll_try_send(struct gw_io_epoll *e, int fd, const struct iovec *iov, unsigned count) {
+static ssize_t gw_epoll_send_pieces(int fd, const struct iovec *iov, unsigned count) {
     // sendmsg takes what it is given as const and declares otherwise.
     const struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+// One piece costs the kernel less by send.
+int32_t gw_epoll_try_send(struct gw_io_epoll *e, int fd, const struct iovec *iov, unsigned count) {
     ssize_t sent;
     do {
-        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent = count == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                          : gw_epoll_send_pieces(fd, iov, count);
         e->stats.syscalls++;
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
@@ -156,18 +161,22 @@ static unsigned gw_epoll_tell_reports(struct gw_io_epoll *e, struct gw_io_event 
 
 // Receiving.
 
-// Into so many of the free buffers, in their order. Returns bytes, 0 for the end, or -errno.
-static ssize_t gw_epoll_take(struct gw_io_epoll *e, int fd, unsigned buffers) {
+// Into so many of the free buffers, in their order. Both return bytes, 0 for the end, or -1 with errno.
+__attribute__((noinline))
+static ssize_t gw_epoll_take_into(const struct gw_io_epoll *e, int fd, unsigned buffers) {
     struct iovec iov[GW_EPOLL_BUFFERS_MAX];
     const uint32_t *next = &e->buffers[e->buffers_free];
     for (unsigned i = 0; i < buffers; i++) {
         iov[i] = (struct iovec){ gw_epoll_buffer(e, *--next), e->io.receive_buffer_bytes };
     }
     struct msghdr message = { .msg_iov = iov, .msg_iovlen = buffers };
-    const ssize_t bytes = buffers == 1 ? recv(fd, iov->iov_base, iov->iov_len, MSG_DONTWAIT)
-                                       : recvmsg(fd, &message, MSG_DONTWAIT);
+    return recvmsg(fd, &message, MSG_DONTWAIT);
+}
+
+static inline ssize_t gw_epoll_take(struct gw_io_epoll *e, int fd, unsigned buffers) {
     e->stats.syscalls++;
-    return bytes < 0 ? -errno : bytes;
+    return buffers > 1 ? gw_epoll_take_into(e, fd, buffers)
+                       : recv(fd, gw_epoll_buffer(e, e->buffers[e->buffers_free - 1]), e->io.receive_buffer_bytes, MSG_DONTWAIT);
 }
 
 // Hands out what lies in the next free buffers; returns the number of events.
@@ -190,7 +199,7 @@ static unsigned gw_epoll_receive(struct gw_io_epoll *e, uint32_t socket, struct 
     struct gw_epoll_socket *s = &e->sockets[socket];
     unsigned buffers = s->reach < e->buffers_free ? s->reach : e->buffers_free;
     buffers = buffers < capacity ? buffers : capacity;
-    const ssize_t bytes = gw_epoll_take(e, s->fd, buffers);
+    const ssize_t taken = gw_epoll_take(e, s->fd, buffers), bytes = taken < 0 ? -errno : taken;
     unsigned count = 1;
     if (bytes > 0) {
         count = gw_epoll_hand_out(e, socket, (size_t)bytes, events);
@@ -310,7 +319,7 @@ static int gw_epoll_wait_for_edges(struct gw_io_epoll *e, uint64_t timeout_ns) {
 }
 
 // Reports get half of the room before the others and what is left after them, so that neither starves the other.
-static int gw_epoll_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event *events, unsigned capacity) {
+int gw_epoll_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event *events, unsigned capacity) {
     struct gw_io_epoll *e = gw_epoll(io);
     assert(capacity >= 2);
     const int error = gw_epoll_wait_for_edges(e, timeout_ns);

@@ -1,5 +1,5 @@
 // What only the epoll backend can meet: no descriptor left, an edge that tells of two things at once, receives into several
-// buffers, a turn's bytes. What every backend does is test_reactor_io.c's.
+// buffers, a turn's bytes; and its front, whose rings are its own. What every backend does is test_reactor_io.c's.
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -219,11 +219,120 @@ static void epoll__takes_a_turns_bytes_and_leaves_the_rest_to_the_next(void) {
     gw_io_destroy(io);
 }
 
+// The front.
+
+// One turn of it. Returns the number of events; ended is how a short send ended that was not silent, else 0.
+static unsigned front_turn(struct gw_io *io, struct gw_io_event *events, unsigned most, int32_t *ended) {
+    struct gw_uring_front *front = io->front;
+    unsigned count = 0;
+    *ended = 0;
+    CHECK(front->begin(io, 1000000) == 0 && !front->row_open);
+    const unsigned end = *front->tail;
+    for (unsigned at = *front->head; at != end; at++) {
+        const struct io_uring_cqe *cqe = &front->completions[at & front->mask];
+        if (gw_request_kind(cqe->user_data) == GW_SEND_SHORT) {
+            CHECK(*ended == 0 && cqe->res != 0);
+            *ended = cqe->res;
+        } else {
+            CHECK(count < most);
+            count += front->complete(io, cqe, &events[count]);
+        }
+    }
+    front->end(io, end);
+    CHECK(front->row_open);
+    return count;
+}
+
+// Turns until there is an event, which is of the kind.
+static struct gw_io_event front_await(struct gw_io *io, enum gw_io_kind kind) {
+    const uint64_t end = world_now_ms() + WORLD_PATIENCE_MS;
+    struct gw_io_event events[2];
+    int32_t ended;
+    while (front_turn(io, events, 2, &ended) == 0) {
+        CHECK(world_now_ms() < end);
+    }
+    CHECK(events[0].kind == kind);
+    return events[0];
+}
+
+static void front_send(struct gw_io *io, uint32_t socket, const uint8_t *bytes, uint32_t length) {
+    CHECK(gw_uring_wrap_row(io->front));
+    gw_uring_send_short(io->front, socket, bytes)->len = length;
+}
+
+static void front__says_nothing_of_a_short_send_that_left_and_what_of_any_other(void) {
+    enum { BYTES = 60000 };
+    static uint8_t bytes[BYTES], got[BYTES];
+    uint16_t port;
+    struct gw_io *io = epoll_open(8, 4096, &port);
+    struct world address_only = { .port = port };
+    const int fd = client_connect(&address_only);
+    const uint32_t socket = front_await(io, GW_IO_ACCEPTED).socket;
+    struct gw_io_event event;
+    size_t taken = 0;
+    int32_t ended;
+    for (ended = 0; ended == 0; taken += ended == 0 ? BYTES : ended > 0 ? (size_t)ended : 0) {
+        for (size_t i = 0; i < BYTES; i++) {
+            bytes[i] = pattern(taken + i);
+        }
+        front_send(io, socket, bytes, BYTES);
+        CHECK(front_turn(io, &event, 1, &ended) == 0);
+    }
+    CHECK(ended == -EAGAIN || (ended > 0 && ended < BYTES));
+    for (size_t at = 0; at < taken;) {
+        const ssize_t count = recv(fd, got, taken - at < BYTES ? taken - at : BYTES, 0);
+        CHECK(count > 0);
+        for (ssize_t i = 0; i < count; i++) {
+            CHECK(got[i] == pattern(at + (size_t)i));
+        }
+        at += (size_t)count;
+    }
+    CHECK(recv(fd, got, sizeof got, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    close(fd);
+    gw_io_destroy(io);
+}
+
+static void front__sends_neither_what_was_recalled_nor_to_who_was_closed(void) {
+    static const uint8_t bytes[] = "abc";
+    uint16_t port;
+    struct gw_io *io = epoll_open(8, 4096, &port);
+    struct world address_only = { .port = port };
+    const int fds[] = { client_connect(&address_only), client_connect(&address_only) };
+    struct gw_io_event events[3];
+    uint32_t sockets[2];
+    for (unsigned count = 0; count < 2;) {
+        int32_t ended;
+        const unsigned more = front_turn(io, events, 2 - count, &ended);
+        for (unsigned i = 0; i < more; i++) {
+            CHECK(events[i].kind == GW_IO_ACCEPTED);
+            sockets[count++] = events[i].socket;
+        }
+    }
+    int32_t ended;
+    front_send(io, sockets[0], bytes, 1);
+    const uint32_t low = (uint32_t)(uintptr_t)(io->front->request - 1);
+    gw_uring_recall(gw_uring_find_short(io->front, sockets[0], low));
+    CHECK(front_turn(io, events, 3, &ended) == 0 && ended == 0);
+    CHECK(gw_uring_find_short(io->front, sockets[0], low) == NULL);
+    front_send(io, sockets[0], bytes + 1, 1);
+    front_send(io, sockets[1], bytes + 2, 1);
+    gw_io_close(io, sockets[1]);
+    CHECK(front_turn(io, events, 3, &ended) == 1 && ended == 0 && events[0].kind == GW_IO_CLOSED);
+    uint8_t got[4];
+    CHECK(recv(fds[0], got, sizeof got, 0) == 1 && got[0] == 'b');
+    CHECK(recv(fds[1], got, sizeof got, 0) == 0);
+    close(fds[0]);
+    close(fds[1]);
+    gw_io_destroy(io);
+}
+
 int main(void) {
     RUN(epoll__rests_without_a_descriptor_and_goes_on_when_told);
     RUN(epoll__receives_to_the_end_on_one_edge);
     RUN(epoll__fills_several_buffers_once_one_was_filled);
     RUN(epoll__fills_no_more_buffers_than_are_free_or_a_turn_tells);
     RUN(epoll__takes_a_turns_bytes_and_leaves_the_rest_to_the_next);
+    RUN(front__says_nothing_of_a_short_send_that_left_and_what_of_any_other);
+    RUN(front__sends_neither_what_was_recalled_nor_to_who_was_closed);
     return 0;
 }

@@ -1,10 +1,11 @@
-// The front of the io_uring backend: what its reactor needs to walk the completions itself, so that an everyday one is
-// handled where it lies and never becomes a struct gw_io_event, and to write everyday sends. In place of gw_io_turn:
+// The front of a backend with rings as io_uring has them: what its reactor needs to walk the completions itself, so that an
+// everyday one is handled where it lies and never becomes a struct gw_io_event, and to write everyday sends. The rings of
+// io_uring's are the kernel's too, which writes *tail; epoll's are memory (gw_epoll_front.c). In place of gw_io_turn:
 //
 //   begin, then for each completion from *head to *tail: an everyday receive or a short send in place, anything else
 //   by complete, a bundle part by part; then end.
 //
-// Owner and thread: the reactor's, as in gw_io.h. The rings are the kernel's too, which writes *tail.
+// Owner and thread: the reactor's, as in gw_io.h.
 #ifndef GW_URING_FRONT_H
 #define GW_URING_FRONT_H
 
@@ -20,10 +21,10 @@ struct gw_uring_front {
     const unsigned *head;
     const unsigned *tail;
     unsigned mask;
-    const struct io_uring_buf_ring *buffers;   // receive buffers as they lie in the kernel's ring
+    const struct io_uring_buf_ring *buffers;   // receive buffers as they lie in the kernel's ring; only for bundles
     unsigned buffers_mask;
     uint32_t buffer_bytes;
-    uint32_t buffers_free;             // receive buffers in the kernel's ring
+    uint32_t buffers_free;             // receive buffers in the kernel's ring; whoever has another kind looks elsewhere
 
     // The row: free requests one behind the other. Those of it that were taken count as written, in their order, but the
     // ring's tail is told of them only when the row ends.
