@@ -124,6 +124,8 @@ def core_figures():
              for size, depth, connections, rounds in ((16, 1, 100, 100), (16, 16, 100, 50), (512, 1, 100, 50), (512, 16, 100, 20),
                                                       (16384, 1, 100, 20), (65536, 1, 20, 20), (1 << 20, 1, 4, 10))]
     cases.append(("core 16 B, fan-out to 1,000", ["--connections", "1000", "--fan-out", "--rounds", "20"]))
+    cases += [(f"core on epoll 16 B, {depth} in flight", ["--backend", "epoll", "--depth", str(depth), "--rounds", str(rounds)])
+              for depth, rounds in ((1, 100), (16, 50))]
     for name, options in cases:
         # In what pieces a message comes that is longer than the kernel's buffers is the kernel's to say, and changes on a busy
         # machine: the least of three counts, and none of the turns.
