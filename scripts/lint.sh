@@ -50,6 +50,14 @@ for service in Auth Profile Friendship Inbox; do
     others=$(tr '|' '\n' <<<"$services" | grep -vx "$service" | paste -sd '|')
     rule "services never import each other or a door" "^\\s*import ($others|Gateway|GRPCAPI|HTTPAPI)\\b" "${own[@]}"
 done
+# The SQL of a service names no table of another's; their functions are how services meet (docs/decisions/0011-outbox.md).
+for service in Auth Profile Friendship Inbox; do
+    mapfile -t own < <(list "Sources/$service/*.swift")
+    others=$(tr '|' '\n' <<<"${services,,}" | grep -vx "${service,,}" | paste -sd '|')
+    functions='profile\.(create|user_exists)|inbox\.(open|append)'
+    rule "a service reads and writes its own schema" \
+        "\\b(FROM|JOIN|INTO|UPDATE|USING|TABLE|SELECT)\\s+(?!($functions)\\()($others)\\." "${own[@]}"
+done
 mapfile -t quiet < <(list 'Sources/*.swift' | grep -v '^Sources/ringway/')
 rule "libraries log, they don't print" '^\s*(print|debugPrint|dump)\(' "${quiet[@]}"
 
