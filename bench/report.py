@@ -12,6 +12,9 @@ NAMES = {"raw_echo": "raw io_uring TCP", "raw_epoll": "raw epoll TCP", "echo_cor
          "echo_core_epoll": "the C core on epoll", "echo_core_tls": "the C core with TLS", "ringway": "ringway echo",
          "lws_echo": "libwebsockets", "beast_echo": "Boost.Beast", "picows": "picows"}
 RAW = ("raw_echo", "raw_epoll")
+PHASES = {"reads": "reads at 64 connections", "writes": "writes at 200/s", "before logins": "before the log-ins",
+          "logins": "beside a full pool of log-ins"}
+AMONG = {"million": ", among 1,000,000 users"}
 PEERS = ("lws_echo", "beast_echo", "picows")
 verdicts = targets.Verdicts()
 
@@ -210,6 +213,7 @@ def services(lines):
         if line["phase"] == "seed":
             print(f"\n{line['users']:,} users seeded in {line['seconds']:,} s")
         elif line["phase"] == "token":
+            verdicts.at_most("us of a token's check, the first time", line["first_us"], targets.TOKEN_CHECK_US, "{:,.1f}")
             print(f"\nA token's check: {line['first_us']:.1f} us the first time, {line['again_us']:.1f} us while it is "
                   "remembered")
         elif line["phase"] == "argon2":
@@ -218,12 +222,21 @@ def services(lines):
     for line in lines:
         if "kind" in line:
             cells.setdefault((line["phase"], line["kind"], line["server"]), []).append(line)
+    rows = []
+    for (phase, kind, server), own in cells.items():
+        p99 = median_of(own, "p99_ms")
+        verdict = verdicts.at_most(f"p99 ms, {PHASES[phase]}: {kind}{AMONG.get(server, '')}", p99,
+                                   targets.p99_ms(phase, kind, server))
+        rows.append([phase, kind, server, f"{median_of(own, 'requests_per_s'):,.0f}", f"{median_of(own, 'p50_ms'):,.2f}",
+                     f"{p99:,.2f}", verdict, f"{median_of(own, 'max_ms'):,.2f}", f"{median_of(own, 'server_cpu_us'):,.0f}",
+                     str(sum(line["wrong"] for line in own))])
     table("HTTP API and Postgres (fsync on): median of the rounds",
-          ["phase", "request", "server", "requests/s", "p50 ms", "p99 ms", "max ms", "server CPU us", "wrong"],
-          [[*cell, f"{median_of(own, 'requests_per_s'):,.0f}",
-            *(f"{median_of(own, key):,.2f}" for key in ("p50_ms", "p99_ms", "max_ms")),
-            f"{median_of(own, 'server_cpu_us'):,.0f}", str(sum(line["wrong"] for line in own))]
-           for cell, own in cells.items()])
+          ["phase", "request", "server", "requests/s", "p50 ms", "p99 ms", "target", "max ms", "server CPU us", "wrong"], rows)
+    for kind in targets.CACHED:
+        kept, read = (cells.get(("reads", kind, server)) for server in ("serve", "serve --cache off"))
+        if kept and read:
+            gain = median_of(kept, "requests_per_s") / median_of(read, "requests_per_s")
+            verdicts.at_least(f"requests/s with the cache to those without, {kind}", gain, targets.CACHE_GAIN)
 
 
 def main():

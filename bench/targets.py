@@ -1,4 +1,5 @@
-# The figures that the core is to reach, and what a run's figures are worth against them. Nothing is measured here.
+# The figures that the core and the services are to reach, and what a run's figures are worth against them. Nothing is
+# measured here.
 #
 # A table asks for a verdict where it shows a figure; the list of all of them stands at the report's head.
 SMALL, LARGE = 1.05, 1.10
@@ -7,6 +8,9 @@ IDLE_BYTES, IDLE_CONNECTIONS = {"echo_core": 200, "echo_core_tls": 12 << 10}, 19
 EPOLL_SHARE = 0.85
 FAN_OUT = 1.0
 ALLOCATIONS = 0
+P99_MS = {"reads": 20, "writes": 100, "logins": 50}
+CACHE_GAIN, CACHED = 2, ("own profile", "friends", "settings")
+TOKEN_CHECK_US = 100
 
 
 class Verdicts:
@@ -45,6 +49,11 @@ def instructions(server, size, depth):
 
 def idle_bytes(server, connections):
     return IDLE_BYTES.get(server) if connections == IDLE_CONNECTIONS else None
+
+
+def p99_ms(phase, kind, server):
+    """Of a server with its default settings; those that it is compared with have no target, nor has a log-in itself."""
+    return P99_MS.get(phase) if server in ("serve", "million") and kind != "log-in" else None
 
 
 def is_ours(server):
