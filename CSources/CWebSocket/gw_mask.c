@@ -39,14 +39,19 @@ static bool apply_avx2(uint8_t *data, size_t length, uint32_t mask) {
     const size_t skip = -(uintptr_t)data % VECTOR_BYTES;
     const __m256i masks = _mm256_set1_epi64x((int64_t)gw_mask_words(mask, skip));
     uint8_t *at = data + skip;
-    for (; at + VECTOR_BYTES < end; at += 2 * VECTOR_BYTES) {
-        const __m256i a = _mm256_xor_si256(_mm256_load_si256((const __m256i *)at), masks);
-        const __m256i b = _mm256_xor_si256(_mm256_load_si256((const __m256i *)(at + VECTOR_BYTES)), masks);
-        _mm256_store_si256((__m256i *)at, a);
-        _mm256_store_si256((__m256i *)(at + VECTOR_BYTES), b);
-        seen = _mm256_or_si256(seen, _mm256_or_si256(a, b));
+    for (; at + 3 * VECTOR_BYTES < end; at += 4 * VECTOR_BYTES) {
+        __m256i *const four = (__m256i *)at;
+        const __m256i a = _mm256_xor_si256(_mm256_load_si256(four), masks);
+        const __m256i b = _mm256_xor_si256(_mm256_load_si256(four + 1), masks);
+        const __m256i c = _mm256_xor_si256(_mm256_load_si256(four + 2), masks);
+        const __m256i d = _mm256_xor_si256(_mm256_load_si256(four + 3), masks);
+        _mm256_store_si256(four, a);
+        _mm256_store_si256(four + 1, b);
+        _mm256_store_si256(four + 2, c);
+        _mm256_store_si256(four + 3, d);
+        seen = _mm256_or_si256(_mm256_or_si256(seen, _mm256_or_si256(a, b)), _mm256_or_si256(c, d));
     }
-    if (at < end) {
+    for (; at < end; at += VECTOR_BYTES) {
         const __m256i vector = _mm256_xor_si256(_mm256_load_si256((const __m256i *)at), masks);
         _mm256_store_si256((__m256i *)at, vector);
         seen = _mm256_or_si256(seen, vector);

@@ -35,7 +35,7 @@ static void check_mask(apply *apply, uint8_t *data, size_t length, uint64_t offs
 }
 
 static void check_everywhere(apply *apply) {
-    enum { ALIGNMENTS = 64, LENGTH_MAX = 257 };
+    enum { ALIGNMENTS = 64, LENGTH_MAX = 353 };
     struct guarded memory = guarded_map(512);
     for (size_t alignment = 0; alignment < ALIGNMENTS; alignment++) {
         for (size_t length = 0; length <= LENGTH_MAX; length++) {
