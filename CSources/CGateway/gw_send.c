@@ -114,6 +114,7 @@ static int gw_conn_send_longer(struct gw_reactor *r, struct gw_conn *conn, enum 
     }
     uint8_t *const frame = w->cursor;
     const uint8_t header[] = { (uint8_t)(0x80 | opcode), 126, (uint8_t)(length >> 8), (uint8_t)length };
+    gw_slate_fetch(frame + bytes);
     memcpy(frame, header, sizeof header);
     memcpy(frame + sizeof header, data, length);
     if (is_first) {

@@ -23,6 +23,8 @@ enum {
     GW_CHUNK_BYTES_MAX = UINT16_MAX,
     GW_SLATE_BYTES_MIN = 512,
     GW_SLATE_FRAME_BYTES_MAX = 2048,   // a longer one costs less in the queue
+    GW_SLATE_AHEAD_BYTES = 512,
+    GW_CACHE_LINE_BYTES = 64,
     GW_SHORT_HEADER_BYTES = 2,
     GW_LONGER_HEADER_BYTES = 4,
     GW_SHORT_FRAME_BYTES_MAX = GW_SHORT_HEADER_BYTES + GW_WS_CONTROL_BYTES_MAX,
@@ -46,6 +48,14 @@ static inline void gw_copy_short(uint8_t *to, const uint8_t *from, uint32_t leng
         for (uint32_t at = 0; at < length; at++) {
             to[at] = from[at];
         }
+    }
+}
+
+// Where the next message is written the first cache has nothing yet: what longer ones take of the slate is soon more than it
+// holds. So the lines behind one are asked for while it is copied.
+static inline void gw_slate_fetch(const uint8_t *behind) {
+    for (uint32_t at = 0; at < GW_SLATE_AHEAD_BYTES; at += GW_CACHE_LINE_BYTES) {
+        __builtin_prefetch(behind + at, 1);
     }
 }
 
