@@ -109,12 +109,14 @@ struct FriendshipStore: Sendable {
         let versions: (Int64, Int64)? = try answers[0].first.map { try $0.decode(Int64.self, Int64.self) }
         let (head, groupsVersion) = versions ?? (0, 0)
         guard page.cursor <= head else { throw FriendshipError.aheadOfVersion(head) }
+        // What came after the versions were read is told the next time, and so are the groups as they were by then.
+        let rows = try answers[1].filter { try $0[0, as: Int64.self] <= head }
         var changes = Ringway_V1_ListRelationChangesResponse()
-        for row in answers[1].prefix(page.limit) { try Self.add(row, to: &changes) }
+        for row in rows.prefix(page.limit) { try Self.add(row, to: &changes) }
         changes.groupsChanged = groupsVersion > page.cursor
         if changes.groupsChanged { changes.groups = try answers[2].map(Self.group) }
-        changes.more = answers[1].count > page.limit
-        if !changes.more { changes.version = max(changes.version, head) }
+        changes.more = rows.count > page.limit
+        if !changes.more { changes.version = head }
         return changes
     }
 

@@ -2,6 +2,7 @@
 import Contract
 import Friendship
 import GRPCCore
+import Postgres
 import ServiceKit
 import TestSupport
 import Testing
@@ -63,6 +64,35 @@ extension FriendshipServiceTests {
                 } while page.more && pages < 20
                 #expect(friends.sorted() == others)
                 #expect(page.version == (try await world.sync(world.ada, since: 0).version))
+            }
+        }
+
+        @Test func changes__that_come_between_the_reads_of_an_answer__are_told_the_next_time() async throws {
+            try await withFriendships { world in
+                let (ada, grace) = (world.ada, world.grace)
+                try await world.befriend(ada, grace)
+                let since = try await world.sync(ada, since: 0).version
+                // The answer's first read goes through, its second waits; meanwhile a group is made and a friend changes.
+                let answer = try await world.database.client.transaction { holder in
+                    try await holder.query("LOCK TABLE friendship.changes IN ACCESS EXCLUSIVE MODE")
+                    let answer = Task { try await world.sync(ada, since: since) }
+                    let waits: PostgresQuery =
+                        "SELECT FROM pg_locks WHERE relation = 'friendship.changes'::regclass AND NOT granted"
+                    while try await holder.query(waits).isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+                    try await holder.query("INSERT INTO friendship.groups (user_id, name, position) VALUES (\(ada), 'new', 0)")
+                    try await holder.query(
+                        """
+                        UPDATE friendship.owners SET groups = 1, version = version + 1, groups_version = version + 1
+                        WHERE user_id = \(ada)
+                        """)
+                    try await holder.query("SELECT friendship.note(\(ada), 1::smallint, ARRAY[\(grace)]::bigint[])")
+                    return answer
+                }
+                let first = try await answer.value
+                let rest = try await world.sync(ada, since: first.version)
+                #expect((first.groups + rest.groups).map(\.name) == ["new"])
+                #expect((first.friends + rest.friends).map(\.userID) == [grace])
+                #expect(try await world.sync(ada, since: rest.version) == .with { $0.version = rest.version })
             }
         }
 
