@@ -119,6 +119,19 @@ enum Queries {
         """
     }
 
+    /// Some of those who are a user's friends, or one of whom waits for the other's answer.
+    static func tied(to user: Int64, limit: Int) -> PostgresQuery {
+        """
+        SELECT DISTINCT peer FROM (
+            (SELECT friend_id AS peer FROM friendship.friends WHERE user_id = \(user) LIMIT \(limit))
+            UNION ALL
+            (SELECT recipient FROM friendship.requests WHERE sender = \(user) AND state = 1 LIMIT \(limit))
+            UNION ALL
+            (SELECT sender FROM friendship.requests WHERE recipient = \(user) AND state = 1 LIMIT \(limit))
+        ) AS tied LIMIT \(limit)
+        """
+    }
+
     static func due(limit: Int) -> PostgresQuery {
         """
         SELECT id, sender, recipient FROM friendship.requests

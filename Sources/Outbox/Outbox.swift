@@ -2,7 +2,7 @@
 // makes the change, and done by a consumer that the other service gives. No work is here, only who does what when.
 //
 // A consumer is handed the transaction in which its row is deleted: what it does through that is done exactly once.
-// What it does elsewhere is done at least once, and must bear it.
+// What it does elsewhere is done at least once, and must bear it. What is too much for one transaction it does in steps.
 import Foundation
 import Postgres
 
@@ -16,22 +16,30 @@ public struct OutboxEntry: Sendable, Equatable {
     public let attempts: Int
 }
 
+/// How far a consumer has come with an entry.
+public enum OutboxProgress: Sendable {
+    case done
+    /// What was done so far is committed; the entry stays, and comes again at once.
+    case unfinished
+}
+
 public struct OutboxConsumer: Sendable {
     public let name: String
-    let consume: @Sendable (OutboxEntry, PostgresConnection) async throws -> Void
+    let consume: @Sendable (OutboxEntry, PostgresConnection) async throws -> OutboxProgress
 
     public init(
-        _ name: String, consume: @escaping @Sendable (OutboxEntry, PostgresConnection) async throws -> Void
+        _ name: String, consume: @escaping @Sendable (OutboxEntry, PostgresConnection) async throws -> OutboxProgress
     ) {
         self.name = name
         self.consume = consume
     }
 }
 
-/// An account has ended; the key is its user. Friendship comes first, so that nobody writes to a log that is gone.
+/// An account has ended; the key is its user. Profile comes first, so that from then on nobody can ask for a friendship
+/// that Friendship has ended already; Inbox last, so that nobody writes to a log that is gone.
 public enum AccountDeleted {
     public static let topic = "account.deleted"
-    public static let consumers = ["friendship", "profile", "inbox"]
+    public static let consumers = ["profile", "friendship", "inbox"]
 }
 
 extension PostgresQuery {

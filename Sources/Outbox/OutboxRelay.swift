@@ -88,13 +88,16 @@ public struct OutboxRelay: Sendable {
         do {
             return try await postgres.transaction { connection in
                 guard let (entry, consumer) = try await claim(on: connection) else { return false }
+                let progress: OutboxProgress
                 do {
-                    try await consumer.consume(entry, connection)
+                    progress = try await consumer.consume(entry, connection)
                 } catch {
                     await failure.note(entry, consumer: consumer.name)
                     throw error
                 }
-                try await connection.query("DELETE FROM \(unescaped: schema).outbox WHERE id = \(entry.id)")
+                if progress == .done {
+                    try await connection.query("DELETE FROM \(unescaped: schema).outbox WHERE id = \(entry.id)")
+                }
                 return true
             }
         } catch {

@@ -3,6 +3,7 @@
 import Outbox
 
 public let profileErasure = OutboxConsumer("profile") { entry, connection in
-    guard entry.topic == AccountDeleted.topic else { return }
+    guard entry.topic == AccountDeleted.topic else { return .done }
     try await connection.query("SELECT profile.erase(\(entry.key))")
+    return .done
 }

@@ -189,6 +189,73 @@ extension AuthServiceTests {
             }
         }
 
+        /// 600 friends, as many who wait for an answer, and 25,000 events.
+        private func makePopular(_ user: Int64, _ world: World) async throws {
+            let client = world.database.client
+            try await client.query("SELECT profile.create(n, 'peer' || n), inbox.open(n) FROM generate_series(1, 1200) AS n")
+            try await client.query(
+                """
+                INSERT INTO friendship.friends (user_id, friend_id)
+                SELECT \(user), n FROM generate_series(1, 600) AS n UNION ALL SELECT n, \(user) FROM generate_series(1, 600) AS n
+                """)
+            try await client.query(
+                """
+                INSERT INTO friendship.requests (sender, recipient, message)
+                SELECT n, \(user), 'hi' FROM generate_series(601, 1200) AS n
+                """)
+            try await client.query(
+                """
+                INSERT INTO friendship.owners (user_id, friends, sent)
+                SELECT n, (n <= 600)::int, (n > 600)::int FROM generate_series(1, 1200) AS n
+                """)
+            try await client.query(
+                """
+                INSERT INTO inbox.events (user_id, seq, at, payload)
+                SELECT \(user), n, now(), '' FROM generate_series(10, 25009) AS n
+                """)
+        }
+
+        /// How many rows each statement deletes is written down.
+        private func noteSteps(_ world: World) async throws {
+            try await world.database.client.withConnection { connection in
+                try await connection.execute(
+                    script: """
+                        CREATE TABLE steps (name text, gone bigint);
+                        CREATE FUNCTION note_step() RETURNS trigger LANGUAGE plpgsql AS $$
+                        BEGIN INSERT INTO steps SELECT TG_TABLE_NAME, count(*) FROM gone; RETURN NULL; END $$;
+                        """)
+                for table in ["friendship.friends", "friendship.requests", "inbox.events"] {
+                    try await connection.execute(
+                        script: """
+                            CREATE TRIGGER step AFTER DELETE ON \(table) REFERENCING OLD TABLE AS gone
+                            FOR EACH STATEMENT EXECUTE FUNCTION note_step()
+                            """)
+                }
+            }
+        }
+
+        @Test func deletion__of_one_with_very_many_friends_and_events_goes_in_steps() async throws {
+            var settings = AuthSettings()
+            settings.deletionGrace = .zero
+            try await withAuth(settings) { world in
+                let ada = try await world.register("ada")
+                try await makePopular(ada.userID, world)
+                try await noteSteps(world)
+                _ = try await delete(ada.accessToken, "correct horse", world)
+                try await world.handler.maintainOnce()
+                await relay(world).deliverAll()
+                #expect(try await world.count("SELECT count(*) FROM auth.outbox") == 0)
+                #expect(try await rows(ada.userID, world) == 0)
+                #expect(try await world.count("SELECT max(gone) FROM steps WHERE name <> 'events'") <= 500)
+                #expect(try await world.count("SELECT max(gone) FROM steps WHERE name = 'events'") <= 10_000)
+                #expect(try await world.count("SELECT sum(gone)::bigint FROM steps") >= 3 * 600 + 25_000)
+                // Each friend is told once, and nobody counts the user any more.
+                #expect(try await world.count("SELECT count(*) FROM inbox.events WHERE user_id BETWEEN 1 AND 600") == 600)
+                #expect(try await world.count("SELECT sum(friends + sent + received)::bigint FROM friendship.owners") == 0)
+                #expect(try await world.count("SELECT count(*) FROM friendship.changes") == 1200)
+            }
+        }
+
         @Test func deletion__by_many_nodes_at_once_happens_once() async throws {
             var settings = AuthSettings()
             settings.deletionGrace = .zero

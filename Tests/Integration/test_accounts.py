@@ -119,7 +119,19 @@ def test_an_address_is_limited_and_told_when_to_come_back(hasty):
 
 
 # Each table that the end of an account touches, in the order of the steps, and the services that own them.
-STEPS = ["auth.devices", "auth.accounts", "friendship.friends", "profile.profiles", "inbox.heads", "auth.outbox"]
+STEPS = ["auth.devices", "auth.accounts", "profile.profiles", "friendship.friends", "inbox.heads", "auth.outbox"]
+
+
+def linger_in(step, database, seconds):
+    """From now on the step takes so long that something can be done inside it."""
+    database.sql(f"""
+        CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep({seconds}); RETURN OLD; END $$""")
+    database.sql(f"CREATE TRIGGER linger BEFORE DELETE ON {step} FOR EACH ROW EXECUTE FUNCTION linger()")
+
+
+def in_a_step(database):
+    return f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database.name}' AND wait_event = 'PgSleep'"
 
 
 def remains_of(user):
@@ -188,6 +200,25 @@ def test_the_end_of_an_account_leaves_nothing_of_it(hasty):
 
 
 @pytest.mark.parametrize("step", STEPS)
+def test_a_request_to_somebody_who_is_just_ending_leaves_nothing(step, hasty):
+    """Nobody waits for the answer of a user who is gone, in whatever step of the end they asked."""
+    server, database = hasty
+    start(server)
+    api = Api(server.http)
+    alice, bob, dave = Account(api), Account(api), Account(api)
+    alice.befriend(bob)
+    linger_in(step, database, seconds=1)
+    alice.ok("POST", "/v1/account:delete", {"password": PASSWORD})
+    wait_until(lambda: database.sql(in_a_step(database)) != "0")
+    status, _ = api.call("POST", "/v1/friend-requests", {"to": alice.user}, dave.token)
+    assert status in (200, 404)
+    wait_until(lambda: database.sql(remains_of(alice.user)) == "0")
+    assert columns_that_hold(database, alice.user) <= {"friendship.changes.peer_id"}
+    assert dave.ok("GET", "/v1/friend-requests").get("requests", []) == []
+    assert database.sql(f"SELECT sent FROM friendship.owners WHERE user_id = {dave.user} AND sent > 0") == ""
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_an_end_that_is_killed_in_any_step_is_neither_lost_nor_doubled(step, hasty):
     server, database = hasty
     start(server)
@@ -195,17 +226,11 @@ def test_an_end_that_is_killed_in_any_step_is_neither_lost_nor_doubled(step, has
     alice, bob, carol = Account(api), Account(api), Account(api)
     alice.befriend(bob)
     carol.befriend(alice)
-    # The step takes so long that the server is killed inside it.
-    database.sql("""
-        CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN PERFORM pg_sleep(2); RETURN OLD; END $$""")
-    database.sql(f"CREATE TRIGGER linger BEFORE DELETE ON {step} FOR EACH ROW EXECUTE FUNCTION linger()")
+    linger_in(step, database, seconds=2)
     alice.ok("POST", "/v1/account:delete", {"password": PASSWORD})
-    in_step = f"""
-        SELECT count(*) FROM pg_stat_activity WHERE datname = '{database.name}' AND wait_event = 'PgSleep'"""
-    wait_until(lambda: database.sql(in_step) != "0")
+    wait_until(lambda: database.sql(in_a_step(database)) != "0")
     server.kill()
-    wait_until(lambda: database.sql(in_step) == "0")
+    wait_until(lambda: database.sql(in_a_step(database)) == "0")
     database.sql(f"DROP TRIGGER linger ON {step}")
 
     start(server)

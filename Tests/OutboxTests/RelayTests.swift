@@ -20,6 +20,7 @@ private struct Broken: Error {}
             try await connection.query(
                 "INSERT INTO done (entry, consumer, key) VALUES (\(entry.id), \(name), \(entry.key))")
             if failing(entry) { throw Broken() }
+            return .done
         }
     }
 
@@ -85,6 +86,26 @@ private struct Broken: Error {}
             try await database.client.query("UPDATE auth.outbox SET next_at = now()")
             await relay(database, noting("a"), noting("b")).deliverAll()
             #expect(try await done(database).map(\.consumer) == ["a", "a", "b"])
+            #expect(try await waiting(database) == 0)
+        }
+    }
+
+    @Test func steps_of_an_entry__are_kept_each_and_hold_back_its_key_until_the_last() async throws {
+        try await withTable { database in
+            let stepping = OutboxConsumer("a") { entry, connection in
+                let steps = try await connection.query("SELECT count(*) FROM done WHERE consumer = 'a'")[0].decode(Int.self)
+                try await connection.query(
+                    "INSERT INTO done (entry, consumer, key) VALUES (\(entry.id), 'a', \(entry.key))")
+                if steps == 1, entry.attempts == 0 { throw Broken() }
+                return steps < 2 ? .unfinished : .done
+            }
+            try await append(1, to: ["a", "b"], database)
+            await relay(database, stepping, noting("b")).deliverAll()
+            // The second step has failed; the first stands.
+            #expect(try await done(database).map(\.consumer) == ["a"])
+            try await database.client.query("UPDATE auth.outbox SET next_at = now()")
+            await relay(database, stepping, noting("b")).deliverAll()
+            #expect(try await done(database).map(\.consumer) == ["a", "a", "a", "b"])
             #expect(try await waiting(database) == 0)
         }
     }
