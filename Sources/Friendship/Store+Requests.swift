@@ -54,21 +54,33 @@ extension FriendshipStore {
     /// at once. They have been invisible since their time: this tells both sides, and makes room.
     func sweep(limit: Int) async throws -> Int {
         let due = try await postgres.query(Queries.due(limit: limit))
+        var failure: PostgresError?
         for row in due {
             let (id, sender, recipient) = try row.decode(Int64.self, Int64.self, Int64.self)
-            try await change(of: sender, recipient) { connection in
-                let answers = try await connection.pipeline([
-                    Change.lock(sender, recipient),
-                    """
-                    SELECT \(unescaped: Self.requestColumns) FROM friendship.requests
-                    WHERE id = \(id) AND state = 1 AND expires_at <= now()
-                    """,
-                ])
-                guard let row = answers[1].first else { return }
-                try await Self.end(Self.request(row), as: .expired, on: connection)
+            do {
+                try await expire(id, from: sender, to: recipient)
+            } catch {
+                // What the server refuses for one request does not keep the others from their end.
+                guard let refusal = error as? PostgresError, refusal.code == .server else { throw error }
+                failure = refusal
             }
         }
+        if let failure { throw failure }
         return due.count
+    }
+
+    private func expire(_ id: Int64, from sender: Int64, to recipient: Int64) async throws {
+        try await change(of: sender, recipient) { connection in
+            let answers = try await connection.pipeline([
+                Change.lock(sender, recipient),
+                """
+                SELECT \(unescaped: Self.requestColumns) FROM friendship.requests
+                WHERE id = \(id) AND state = 1 AND expires_at <= now()
+                """,
+            ])
+            guard let row = answers[1].first else { return }
+            try await Self.end(Self.request(row), as: .expired, on: connection)
+        }
     }
 
     // MARK: Parts

@@ -151,6 +151,19 @@ extension FriendshipServiceTests {
             }
         }
 
+        @Test func sweep__goes_on_past_a_request_that_it_can_not_end() async throws {
+            try await withFriendships { world in
+                for other in [world.grace, world.mary] {
+                    let request = try await world.request(world.ada, other)
+                    try await world.age(request.id)
+                }
+                // Who has no log can be told nothing, which no change may hide.
+                try await world.database.client.query("DELETE FROM inbox.heads WHERE user_id = \(world.grace)")
+                await #expect(throws: PostgresError.self) { try await world.handler.sweep() }
+                #expect(try await world.changes(of: world.mary).map(\.change) == [.requested, .expired])
+            }
+        }
+
         @Test func limits__refuse_what_comes_next_and_say_whose() async throws {
             var settings = FriendshipSettings()
             (settings.friendsMax, settings.groupsMax, settings.requestsMax, settings.blocksMax) = (1, 1, 1, 1)
