@@ -21,10 +21,9 @@ extension FriendshipStore {
 
     func renameGroup(_ id: Int64, to name: String, of user: Int64) async throws -> Ringway_V1_FriendGroup {
         try await changeGroups(of: user, by: 0) { connection, groups in
-            guard groups.contains(where: { $0.id == id }) else { throw FriendshipError.noSuchGroup }
-            guard !groups.contains(where: { $0.name == name && $0.id != id }) else {
-                throw FriendshipError.groupNameTaken
-            }
+            guard let group = groups.first(where: { $0.id == id }) else { throw FriendshipError.noSuchGroup }
+            guard group.name != name else { return group }
+            guard !groups.contains(where: { $0.name == name }) else { throw FriendshipError.groupNameTaken }
             let rows = try await connection.query(
                 """
                 UPDATE friendship.groups SET name = \(name) WHERE user_id = \(user) AND id = \(id) RETURNING id, name
@@ -70,19 +69,20 @@ extension FriendshipStore {
 
     private static let notEachOnce = FriendshipError.invalid("ids", "must be each of your friend groups once")
 
-    /// Changes groups under the user's lock, then counts, versions and tells them.
+    /// Changes groups under the user's lock, then counts, versions and tells them, if they are others by then.
     private func changeGroups<Result: Sendable>(
         of user: Int64, by difference: Int64,
         _ body: @Sendable (PostgresConnection, [Ringway_V1_FriendGroup]) async throws -> Result
     ) async throws -> Result {
         try await change(of: user) { connection in
-            let before = try await connection.pipeline([Change.lock(user), Queries.groups(of: user)])
-            let result = try await body(connection, before[1].map(Self.group))
-            let after = try await connection.pipeline([
-                Change.countGroups(difference, of: user), Queries.groups(of: user),
+            let before = try await connection.pipeline([Change.lock(user), Queries.groups(of: user)])[1].map(Self.group)
+            let result = try await body(connection, before)
+            let after = try await connection.query(Queries.groups(of: user)).map(Self.group)
+            guard after != before else { return result }
+            _ = try await connection.pipeline([
+                Change.countGroups(difference, of: user),
+                Change.tell(.groupsChanged, to: user) { $0.groups = after },
             ])
-            let groups = try after[1].map(Self.group)
-            try await connection.query(Change.tell(.groupsChanged, to: user) { $0.groups = groups })
             return result
         }
     }

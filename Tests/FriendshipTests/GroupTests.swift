@@ -26,6 +26,22 @@ extension FriendshipServiceTests {
             }
         }
 
+        @Test func groups__that_are_the_same_afterwards__are_no_news() async throws {
+            try await withFriendships { world in
+                let work = try await world.makeGroup("work", of: world.ada)
+                let home = try await world.makeGroup("home", of: world.ada)
+                let version = try await world.sync(world.ada, since: 0).version
+                let renamed = try await world.friendships.renameFriendGroup(
+                    .with { ($0.id, $0.name) = (work.id, "work") }, metadata: .bearer(world.ada))
+                #expect(renamed == work)
+                let reordered = try await world.friendships.reorderFriendGroups(
+                    .with { $0.ids = [work.id, home.id] }, metadata: .bearer(world.ada))
+                #expect(reordered.groups == [work, home])
+                #expect(try await world.changes(of: world.ada).count == 2)
+                #expect(try await world.sync(world.ada, since: version) == .with { $0.version = version })
+            }
+        }
+
         @Test func groups__refuse_bad_names_and_orders() async throws {
             try await withFriendships { world in
                 let work = try await world.makeGroup("work", of: world.ada)
