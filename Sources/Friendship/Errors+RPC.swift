@@ -4,7 +4,7 @@ import GRPCCore
 extension FriendshipError: RPCErrorConvertible {
     var rpcErrorCode: RPCError.Code {
         switch self {
-        case .invalid, .oneself: .invalidArgument
+        case .invalid: .invalidArgument
         case .noSuchUser, .noSuchRequest, .noSuchFriend, .noSuchGroup, .noSuchBlock: .notFound
         case .alreadyFriends, .groupNameTaken: .alreadyExists
         case .blockedByCaller: .failedPrecondition
@@ -16,7 +16,6 @@ extension FriendshipError: RPCErrorConvertible {
     var rpcErrorMessage: String {
         switch self {
         case .invalid(let field, let rule): "\(field) \(rule)"
-        case .oneself: "nobody can be their own friend"
         case .noSuchUser: "no such user"
         case .alreadyFriends: "you are friends already"
         case .noSuchRequest: "no such pending request"
@@ -32,7 +31,11 @@ extension FriendshipError: RPCErrorConvertible {
 
     /// field: which one is at fault.
     var rpcErrorMetadata: Metadata {
-        guard case .invalid(let field, _) = self else { return [:] }
-        return ["field": "\(field)"]
+        switch self {
+        case .invalid(let field, _): ["field": "\(field)"]
+        case .groupNameTaken: ["field": "name"]
+        case .aheadOfVersion: ["field": "since_version"]
+        default: [:]
+        }
     }
 }

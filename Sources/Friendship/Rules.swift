@@ -5,7 +5,6 @@ import ServiceKit
 enum FriendshipError: Error, Equatable {
     /// A field, as the .proto file names it, breaks its rule, whose text follows the name. Neither holds the value.
     case invalid(_ field: String, _ rule: String)
-    case oneself
     /// Also of who has blocked the caller, or may not be added by them.
     case noSuchUser
     case alreadyFriends
@@ -29,7 +28,7 @@ struct Proposal: Equatable {
     let message: String
 
     init(from sender: Int64, to recipient: Int64, message: String) throws(FriendshipError) {
-        if sender == recipient { throw .oneself }
+        if sender == recipient { throw .invalid("to", "must be somebody else's") }
         if let violation = Self.messageRule.violation(by: message) { throw .invalid("message", violation) }
         self.sender = sender
         self.recipient = recipient

@@ -17,10 +17,10 @@ func authRoutes(_ auth: some Ringway_V1_AuthService.ClientProtocol) -> [Route] {
 private func deviceRoutes(_ auth: some Ringway_V1_AuthService.ClientProtocol) -> [Route] {
     [
         Route(.get, "/v1/devices") { try await auth.listDevices($0, metadata: $1, options: $2) },
-        Route(.patch, "/v1/devices/{id}", fill: { $0.deviceID = try $1.id("id") }) {
+        Route(.patch, "/v1/devices/{deviceId}", fill: { $0.deviceID = try $1.id("deviceId") }) {
             try await auth.renameDevice($0, metadata: $1, options: $2)
         },
-        Route(.delete, "/v1/devices/{id}", fill: { $0.deviceID = try $1.id("id") }) {
+        Route(.delete, "/v1/devices/{deviceId}", fill: { $0.deviceID = try $1.id("deviceId") }) {
             try await auth.revokeDevice($0, metadata: $1, options: $2)
         },
     ]

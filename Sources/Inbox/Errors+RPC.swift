@@ -21,7 +21,10 @@ extension InboxError: RPCErrorConvertible {
 
     /// field: which one is at fault.
     var rpcErrorMetadata: Metadata {
-        guard case .invalid(let field, _) = self else { return [:] }
-        return ["field": "\(field)"]
+        switch self {
+        case .invalid(let field, _): ["field": "\(field)"]
+        case .aheadOfHead: ["field": "since"]
+        default: [:]
+        }
     }
 }

@@ -29,6 +29,7 @@ extension ProfileError: RPCErrorConvertible {
         switch self {
         case .busy(let delay): ["retry-after-ms": "\(Int64((delay / .milliseconds(1)).rounded(.up)))"]
         case .invalid(let field, _): ["field": "\(field)"]
+        case .outdated, .outdatedSettings: ["field": "expected_version"]
         default: [:]
         }
     }

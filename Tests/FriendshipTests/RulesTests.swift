@@ -8,7 +8,7 @@ import Testing
     private func proposal() throws -> Proposal { try Proposal(from: 1, to: 2, message: "hi") }
 
     @Test func proposal__is_never_to_oneself() {
-        #expect(throws: FriendshipError.oneself) { try Proposal(from: 1, to: 1, message: "") }
+        #expect(throws: FriendshipError.invalid("to", "must be somebody else's")) { try Proposal(from: 1, to: 1, message: "") }
     }
 
     @Test func proposal__greets_in_0_to_256_characters() throws {

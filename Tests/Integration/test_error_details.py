@@ -17,13 +17,21 @@ FAULTS = [
     ("AuthService/ChangePassword", "POST /v1/auth/password", {"password": PASSWORD, "newPassword": "x"}, "new_password"),
     ("AuthService/ChangeEmail", "POST /v1/account/email", {"password": "wrong", "email": "a@example.org"}, "password"),
     ("AuthService/ChangeEmail", "POST /v1/account/email", {"password": PASSWORD, "email": "nobody"}, "email"),
+    ("FriendshipService/RequestFriend", "POST /v1/friend-requests", {"to": "{me}"}, "to"),
+    ("FriendshipService/BlockUser", "POST /v1/blocks", {"userId": "{me}"}, "user_id"),
+    ("FriendshipService/CreateFriendGroup", "POST /v1/friend-groups", {"name": "taken"}, "name"),
+    ("FriendshipService/ListRelationChanges", "GET /v1/relation-changes?since=9000", {"sinceVersion": "9000"}, "since_version"),
+    ("InboxService/ReadInbox", "GET /v1/inbox?since=9000", {"since": "9000"}, "since"),
+    ("ProfileService/UpdateMyProfile", "PATCH /v1/profiles/me", {"region": "x", "expectedVersion": "9"}, "expected_version"),
+    ("SettingsService/UpdateSettings", "PATCH /v1/settings",
+     {"push": {"previews": False}, "expectedVersion": "9"}, "expected_version"),
     ("FriendshipService/RemoveFriend", "DELETE /v1/friends/7", {"userId": "7"}, None),
 ]
 
 
 def over_http(server, account, method, route, body):
     verb, path = route.split(" ")
-    _, answer = account.api.call(verb, path, None if verb == "DELETE" else body, account.token)
+    _, answer = account.api.call(verb, path, None if verb in ("GET", "DELETE") else body, account.token)
     error = answer["error"]
     return error["code"], error["message"], error.get("field")
 
@@ -59,13 +67,15 @@ def over_a_socket_in_protobuf(server, account, method, route, body):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0]}-{fault[3]}")
 def test_every_door_names_the_field_at_fault_and_says_why(server, alice, fault):
     method, route, body, field = fault
+    body = {name: alice.user if value == "{me}" else value for name, value in body.items()}
+    alice.ok("POST", "/v1/friend-groups", {"name": "taken"})
     with witness(server):
         told = {door.__name__: door(server, alice, method, route, body) for door in (
             over_http, over_grpc, over_a_socket, over_a_socket_in_protobuf)}
     assert len(set(told.values())) == 1, told
     code, message, named = told["over_http"]
     assert named == field and message
-    assert code in ("INVALID_ARGUMENT", "PERMISSION_DENIED", "NOT_FOUND")
+    assert code in ("INVALID_ARGUMENT", "PERMISSION_DENIED", "NOT_FOUND", "ALREADY_EXISTS", "OUT_OF_RANGE", "ABORTED")
 
 
 @pytest.mark.parametrize("frame,field", [
