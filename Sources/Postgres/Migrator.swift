@@ -2,7 +2,8 @@
 // order, each in a transaction of its own, and records them. It has no way back: a mistake is mended by the next file.
 //
 // A file that begins with the line `-- outside of a transaction` holds one statement that Postgres allows nowhere else,
-// such as CREATE INDEX CONCURRENTLY, and one that does no harm when it is run again after it was cut short.
+// such as CREATE INDEX CONCURRENTLY, and one that does no harm when it is run again after it was cut short. What such a
+// try leaves behind, an index that is not valid, goes before the next one: IF NOT EXISTS would take it for done.
 //
 // No file waits long for a lock, because whoever comes after it would wait behind it: it is rolled back, to be run again.
 //
@@ -51,8 +52,8 @@ public enum MigrationError: Error, Sendable, Equatable, CustomStringConvertible 
     case changed([String])
     /// A file is older than one that is applied already.
     case outOfOrder(String)
-    /// A file's SQL was refused; it was rolled back. Files before it stay applied.
-    case refused(String, sqlState: String?)
+    /// A file's SQL was refused, in the server's own words; it was rolled back. Files before it stay applied.
+    case refused(String, sqlState: String?, message: String?)
     /// A file could not have a lock that it needs in time; it was rolled back. Run it again when there is less to do.
     case locked(String)
 
@@ -63,7 +64,8 @@ public enum MigrationError: Error, Sendable, Equatable, CustomStringConvertible 
         case .duplicate(let one, let other): "\(one) and \(other) have the same version"
         case .changed(let names): "changed after they were applied: \(names.joined(separator: ", "))"
         case .outOfOrder(let name): "\(name) is older than a migration that is applied already"
-        case .refused(let name, let state): "\(name) was refused and rolled back, SQLSTATE \(state ?? "unknown")"
+        case .refused(let name, let state, let message):
+            "\(name) was refused and rolled back: \(message ?? "no reason given"), SQLSTATE \(state ?? "unknown")"
         case .locked(let name): "\(name) waited too long for a lock and was rolled back; run it again"
         }
     }
@@ -208,7 +210,10 @@ public struct Migrator: Sendable {
 
     private static func apply(_ migration: Migration, on connection: PostgresConnection) async throws {
         do {
-            if migration.isOutside { try await connection.execute(script: migration.script) }
+            if migration.isOutside {
+                try await dropUnfinishedIndexes(of: migration, on: connection)
+                try await connection.execute(script: migration.script)
+            }
             try await connection.execute(script: "BEGIN; SET LOCAL lock_timeout = '\(lockPatience.components.seconds)s'")
             if !migration.isOutside { try await connection.execute(script: migration.script) }
             try await connection.query(
@@ -221,7 +226,21 @@ public struct Migrator: Sendable {
             // The connection is closed behind us, and the transaction with it.
             guard error.code == .server else { throw error }
             if error.sqlState == "55P03" { throw MigrationError.locked(migration.name) }
-            throw MigrationError.refused(migration.name, sqlState: error.sqlState)
+            throw MigrationError.refused(migration.name, sqlState: error.sqlState, message: error.serverMessage)
+        }
+    }
+
+    /// Under the migrators' lock an index that is not valid, and whose name the file says, is an earlier try's.
+    private static func dropUnfinishedIndexes(
+        of migration: Migration, on connection: PostgresConnection
+    ) async throws(PostgresError) {
+        let rows = try await connection.query(
+            """
+            SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+            WHERE NOT i.indisvalid AND strpos(\(migration.script), c.relname) > 0
+            """)
+        for row in rows {
+            try await connection.execute(script: "DROP INDEX CONCURRENTLY \(row.decode(String.self))")
         }
     }
 

@@ -69,7 +69,8 @@ import Testing
         try await withDatabase { client, _ in
             let files = try Files(Self.two)
             try files.write("0002_second.sql", "CREATE TABLE second (x int); SELECT 1/0;")
-            await #expect(throws: MigrationError.refused("0002_second", sqlState: "22012")) {
+            let refused = MigrationError.refused("0002_second", sqlState: "22012", message: "division by zero")
+            await #expect(throws: refused) {
                 try await files.migrator.migrate(client)
             }
             #expect(try await files.migrator.status(client) == .behind(["0002_second"]))
@@ -151,6 +152,23 @@ import Testing
             #expect(applied.filter { !$0.isEmpty } == [["0003_third"]])
             #expect(try await client.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'of_x'::regclass", as: Bool.self))
             #expect(try await files.migrator.status(client) == .current)
+        }
+    }
+
+    @Test func index_that_a_try_left_unfinished__is_built_anew() async throws {
+        try await withDatabase { client, _ in
+            let files = try Files(Self.two)
+            _ = try await files.migrator.migrate(client)
+            try await client.query("INSERT INTO first VALUES (1)")
+            try files.write(
+                "0003_third.sql",
+                "-- outside of a transaction\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS of_x ON first (x)")
+            await #expect(throws: MigrationError.self) { try await files.migrator.migrate(client) }
+            let isValid: PostgresQuery = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'of_x'::regclass"
+            #expect(try await client.value(isValid, as: Bool.self) == false)
+            try await client.query("DELETE FROM first")
+            #expect(try await files.migrator.migrate(client) == ["0003_third"])
+            #expect(try await client.value(isValid, as: Bool.self))
         }
     }
 
