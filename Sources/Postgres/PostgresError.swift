@@ -39,8 +39,8 @@ public struct PostgresError: Error, Sendable {
     public var column: String?
     /// The server's own words. They may quote values: for a developer's eyes, never for a log or a client.
     public var serverMessage: String?
-    /// Our own words; free of data by construction.
-    let reason: String
+    /// Our own words, or libpq's when it can't connect; free of data and of passwords by construction.
+    public let reason: String
 
     public init(
         _ code: Code, reason: String = "", sqlState: String? = nil, constraint: String? = nil, table: String? = nil

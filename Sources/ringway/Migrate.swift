@@ -104,8 +104,8 @@ struct Database {
             return try await body()
         } catch let error as PostgresError where error.code == .unavailable || error.code == .timeout {
             throw Complaint(
-                line: "Postgres can't be reached; start it, or name another with --postgres-url or "
-                    + "RINGWAY_POSTGRES_URL")
+                line: "Postgres can't be used: \(error.reason.isEmpty ? "no answer" : error.reason); mend that, or name "
+                    + "another with --postgres-url or RINGWAY_POSTGRES_URL")
         } catch let error as MigrationError {
             throw Complaint(line: "migrations: \(error)")
         }

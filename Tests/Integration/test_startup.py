@@ -58,6 +58,15 @@ def test_postgres_unreachable(arguments):
         assert_one_line(code, said, "postgres")
 
 
+def test_postgres_that_refuses_is_told_in_its_own_words(database, arguments):
+    for url, said_by_postgres in (
+        (database.url.replace(database.name, "no_such_database"), 'database "no_such_database" does not exist'),
+        (database.url.replace("//ringway", "//nobody_at_all"), "nobody_at_all"),
+    ):
+        code, said = run_serve(arguments, {"RINGWAY_POSTGRES_URL": url})
+        assert_one_line(code, said, said_by_postgres, "--postgres-url")
+
+
 def test_postgres_url_with_a_password_is_not_repeated(arguments):
     url = f"postgresql://ringway:hunter22secret@127.0.0.1:{free_ports(1)[0]}/x"
     code, said = run_serve(arguments, {"RINGWAY_POSTGRES_URL": url})
