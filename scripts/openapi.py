@@ -88,6 +88,8 @@ class Contract:
 
     def __init__(self):
         self.messages, self.enums, self.methods, self.comments = {}, {}, {}, {}
+        # What each tag is about.
+        self.services = {}
         with tempfile.NamedTemporaryFile() as out:
             files = sorted(str(path) for path in PROTO.glob("ringway/v1/*.proto"))
             subprocess.run(
@@ -101,6 +103,8 @@ class Contract:
             for index, enum in enumerate(file.enum_type):
                 self.enums[f"{prefix}.{enum.name}"] = enum
             for index, service in enumerate(file.service):
+                paragraphs = comments.get((6, index), "").split("\n\n")
+                self.services[tag(f"{file.package}.{service.name}")] = "\n\n".join(map(tidy, paragraphs))
                 for place, method in enumerate(service.method):
                     name = f"{file.package}.{service.name}/{method.name}"
                     self.methods[name] = method
@@ -120,6 +124,10 @@ class Contract:
 
 def tidy(comment):
     return " ".join(comment.split())
+
+
+def tag(service):
+    return service.removeprefix("ringway.v1.").removesuffix("Service")
 
 
 def short(name):
@@ -162,9 +170,17 @@ class Schemas:
             return {"type": "object", "additionalProperties": self._value(entry.field[1])}
         return self.reference(field.type_name)
 
-    def _message(self, name):
+    def body(self, name, without):
+        """What is left for a request's body when the path says some of its fields; None: nothing."""
+        fields = {field.json_name for field in self.contract.messages[name].field}
+        if not without & fields:
+            return self.reference(name)
+        return self._message(name, without) if fields - without else None
+
+    def _message(self, name, without=frozenset()):
         message = self.contract.messages[name]
-        schema = {"type": "object", "properties": {f.json_name: self.field(name, f) for f in message.field}}
+        fields = [field for field in message.field if field.json_name not in without]
+        schema = {"type": "object", "properties": {field.json_name: self.field(name, field) for field in fields}}
         if comment := self.contract.comments[name]:
             schema["description"] = comment
         return schema
@@ -179,35 +195,45 @@ def operation(route, contract, schemas):
     fields = {field.json_name: field for field in contract.messages[request].field}
     in_path = [part.split("}")[0] for part in route["path"].split("{")[1:]]
     comment = contract.comments[route["rpc"]]
-    parameters = [parameter("path", name, fields.get(name), request, schemas) for name in in_path]
-    parameters += [parameter("query", name, fields.get(name), request, schemas) for name in route["query"]]
+    parameters = [parameter("path", name, meant(name, fields), request, schemas) for name in in_path]
+    parameters += [parameter("query", name, meant(name, fields), request, schemas) for name in route["query"]]
     answer = {"application/json": {"schema": schemas.reference("." + route["answer"])}}
     made = {
         "operationId": route["rpc"].split("/")[1],
-        "tags": [route["rpc"].split("/")[0].removeprefix("ringway.v1.").removesuffix("Service")],
+        "tags": [tag(route["rpc"].split("/")[0])],
         "summary": comment.split(". ")[0].rstrip("."),
         "description": comment,
         "responses": {"200": {"description": "Done.", "content": answer}} | references(),
     }
     if parameters:
         made["parameters"] = parameters
-    if route["takesBody"]:
-        made["requestBody"] = {"content": {"application/json": {"schema": schemas.reference(request)}}}
+    if route["takesBody"] and (body := schemas.body(request, set(in_path))):
+        made["requestBody"] = {"content": {"application/json": {"schema": body}}}
     if not route["needsToken"]:
         made["security"] = []
     return made
 
 
+def meant(name, fields):
+    """The field that a parameter fills: the one of its name, or the one whose name begins or ends with it."""
+    alike = [key for key in fields if key.lower().startswith(name.lower()) or key.lower().endswith(name.lower())]
+    return fields.get(name) or (fields[alike[0]] if len(alike) == 1 else None)
+
+
 def parameter(place, name, field, request, schemas):
-    """Numbers in a URL are decimal digits, whatever their form in a body."""
+    """Numbers in a URL are not negative, and ids not 0. 64-bit ones are strings, as in a body: JavaScript keeps no number
+    beyond 2^53 whole."""
     schema = schemas.field(request, field) if field is not None else {"type": "string"}
-    if schema.get("pattern") == INT64["pattern"] or schema.get("type") == "integer":
-        schema = {**schema, "type": "integer", "minimum": 1 if place == "path" else 0}
-        schema.setdefault("maximum", 2**63 - 1)
-        schema.pop("pattern", None)
+    if schema.get("pattern") == INT64["pattern"]:
+        schema = {**schema, "pattern": "^[1-9][0-9]{0,18}$" if place == "path" else "^[0-9]{1,19}$"}
+    elif schema.get("type") == "integer":
+        schema = {**schema, "minimum": 0}
     made = {"name": name, "in": place, "schema": {k: v for k, v in schema.items() if k != "description"}}
     if place == "path":
         made["required"] = True
+    if schema.get("type") == "array":
+        # Separated by commas.
+        made["explode"] = False
     if field is not None and (comment := schemas.contract.comments.get((request, field.name))):
         made["description"] = comment
     return made
@@ -226,7 +252,9 @@ def document(routes, contract):
             "type": "object", "required": ["code", "message", "requestId"],
             "properties": {
                 "code": {"type": "string", "description": "One of gRPC's canonical names."},
-                "message": {"type": "string", "description": "Which field is wrong and why, for a person."},
+                "message": {"type": "string", "description": "What is wrong and why, for a person."},
+                "field": {"type": "string", "description": "The field of the body at fault, as the .proto files name it, or "
+                          "the parameter of the URL. Absent: no one is."},
                 "requestId": {"type": "string", "description": "X-Request-Id of the answer."},
             },
         }},
@@ -241,11 +269,16 @@ def document(routes, contract):
             "fields are ignored. What happens in time comes over the WebSocket.",
         },
         "security": [{"accessToken": []}],
+        "tags": [{"name": name, "description": contract.services[name]} for name in dict.fromkeys(
+            name for operations in paths.values() for made in operations.values() for name in made["tags"])],
         "paths": paths,
         "components": {
             "securitySchemes": {"accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
             "schemas": {**dict(sorted(schemas.made.items())), "Error": error},
-            "responses": {s: {"description": text, "content": refusal} for s, text in REFUSALS.items()},
+            "responses": {status: {
+                "description": text, "content": refusal,
+                **({"headers": {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "description": "In seconds."}}}
+                   if status == "429" else {})} for status, text in REFUSALS.items()},
         },
     }
 

@@ -23,6 +23,30 @@ def test_the_description_is_valid(api):
     openapi_spec_validator.validate(json.loads(body))
 
 
+def test_an_error_has_no_member_that_is_not_described(alice, api):
+    _, answer = alice.call("POST", "/v1/friend-groups", {"name": ""})
+    error = api.ok("GET", "/openapi.json")["components"]["schemas"]["Error"]["properties"]["error"]
+    assert set(answer["error"]) == set(error["properties"])
+
+
+def test_ids_are_strings_in_urls_as_in_bodies(api):
+    """A client in JavaScript keeps no number beyond 2^53 whole, and ids are beyond."""
+    for path, operations in api.ok("GET", "/openapi.json")["paths"].items():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                assert parameter["in"] != "path" or parameter["schema"]["type"] == "string", path
+
+
+def test_what_the_path_says_is_not_asked_for_in_the_body(api):
+    description = api.ok("GET", "/openapi.json")
+    for path, operations in description["paths"].items():
+        for operation in operations.values():
+            named = {parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"}
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            body = description["components"]["schemas"].get(body.get("$ref", "").rpartition("/")[2], body)
+            assert not named & set(body.get("properties", {})), path
+
+
 def test_generated_requests_find_no_lie(alice, api, tmp_path):
     # These would end the token that all other requests need; tests of their own cover them.
     ending = [part for name in ENDING for part in ("--exclude-operation-id", name)]
