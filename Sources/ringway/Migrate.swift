@@ -36,8 +36,9 @@ struct Migrate: SettingsCommand {
                 return
             } else {
                 let applied = try await database.migrate()
-                print(applied.isEmpty ? "nothing to apply; the schema is current"
-                    : applied.map { "applied \($0)" }.joined(separator: "\n"))
+                for name in applied { print("applied \(name)") }
+                let status = try await database.status()
+                if applied.isEmpty { print("nothing to apply; \(Database.describe(status))") }
             }
             await database.shutdown()
         }
@@ -106,6 +107,8 @@ struct Database {
             throw Complaint(
                 line: "Postgres can't be used: \(error.reason.isEmpty ? "no answer" : error.reason); mend that, or name "
                     + "another with --postgres-url or RINGWAY_POSTGRES_URL")
+        } catch let error as PostgresError {
+            throw Complaint(line: "\(error)")
         } catch let error as MigrationError {
             throw Complaint(line: "migrations: \(error)")
         }

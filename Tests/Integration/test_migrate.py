@@ -18,10 +18,14 @@ def database(postgres_url):
     database.drop()
 
 
-def migrate(database, *arguments, migrations=MIGRATIONS):
-    done = subprocess.run(
+def run_migrate(database, *arguments, migrations=MIGRATIONS):
+    return subprocess.run(
         [BINARY, "migrate", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         env=clean_environment(RINGWAY_POSTGRES_URL=database.url, RINGWAY_MIGRATIONS=str(migrations)))
+
+
+def migrate(database, *arguments, migrations=MIGRATIONS):
+    done = run_migrate(database, *arguments, migrations=migrations)
     assert done.returncode in (0, 3, 4), done.stderr
     return done.returncode, done.stdout
 
@@ -45,6 +49,26 @@ def test_status_tells_what_is_applied_and_when(database):
     assert list(states(output)) == NAMES
     assert all(re.fullmatch(r"applied \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", state) for state in states(output).values())
     assert migrate(database) == (0, "nothing to apply; the schema is current\n")
+
+
+def test_a_database_of_a_newer_program_is_not_called_current(database, tmp_path):
+    migrate(database)
+    directory = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, directory)
+    (directory / f"{NAMES[-1]}.sql").unlink()
+    code, output = migrate(database, migrations=directory)
+    assert code == 0
+    assert output.startswith("nothing to apply; the database has migrations of a newer ringway")
+
+
+def test_a_refusal_is_told_in_postgres_own_words(database, tmp_path):
+    directory = tmp_path / "migrations"
+    directory.mkdir()
+    (directory / "0001_twice.sql").write_text("CREATE TABLE a (b int); CREATE TABLE a (b int)")
+    done = run_migrate(database, migrations=directory)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        'ringway: migrations: 0001_twice was refused and rolled back: relation "a" already exists, SQLSTATE 42P07')
 
 
 @pytest.mark.parametrize("how", ["changed", "unknown", "out of order"])
