@@ -1,8 +1,8 @@
 // A picture's pixels: decoded by libpng, libjpeg-turbo or libwebp, reduced to the middle square, turned upright, and
 // encoded as WebP. Nothing of the bytes that came survives, so neither metadata nor what else they may have been does.
 //
-// Everything here is plain work on a thread of the mill. Memory: four bytes a pixel of the header, and nothing a decoder
-// would like to have beyond it: the size it finds must be the header's.
+// Everything here is plain work on a thread of the mill. Memory: four bytes a pixel of the header, whose size must be the
+// one that the decoder finds, and six more a pixel within libjpeg for a progressive JPEG, whose scans it has to gather.
 import CImage
 import Foundation
 
@@ -25,7 +25,8 @@ struct Picture {
             isWhole = image.withUnsafeBytes { bytes in
                 let bytes = bytes.bindMemory(to: UInt8.self)
                 return switch header.format {
-                case .png: Self.decodePNG(bytes, header, into: pixels)
+                case .png:
+                    PNGEssence.of(bytes)?.withUnsafeBufferPointer { Self.decodePNG($0, header, into: pixels) } ?? false
                 case .jpeg: Self.decodeJPEG(bytes, header, into: pixels)
                 case .webp: Self.decodeWebP(bytes, header, into: pixels)
                 }

@@ -1,6 +1,6 @@
 // Makes avatars of pictures, on a pool of threads of its own: decoding sixteen million pixels takes a core for a good part
 // of a second. Each thread works on one picture at a time, so there are never more decoded ones in memory than threads
-// (64 MiB each at most).
+// (64 MiB each at most, 160 while a progressive JPEG is decoded).
 import Crypto
 import Foundation
 import ServiceKit

@@ -87,7 +87,7 @@ struct ServeSettings {
         Setting("friend-requests-max", default: "10000", "pending requests a user may have sent, and as many received"),
         Setting("friend-request-days", default: "30", "after how many days an unanswered request ends"),
         Setting("blocks-max", default: "10000", "users that a user may block"),
-        Setting("picture-threads", default: "1", "uploaded avatars decoded at a time, each in up to 64 MiB"),
+        Setting("picture-threads", default: "1", "uploaded avatars decoded at a time, each in up to 160 MiB"),
         Setting("picture-queue", default: "16", "avatars that may wait; one more is told when to come back"),
         Setting("argon2-kib", default: "19456", "memory of a password's hash; a raise takes effect as users log in"),
         Setting("argon2-passes", default: "2", "passes of a password's hash"),

@@ -7,6 +7,7 @@ import struct
 import zlib
 
 import pytest
+from hostile import witness
 from PIL import Image
 from wire import Account
 
@@ -140,6 +141,17 @@ def test_of_a_file_that_is_two_only_the_picture_is_kept(alice, content_type):
         assert page not in kept and b"script" not in kept
     else:
         assert (status, answer["error"]["code"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_texts_of_a_png_are_not_inflated(server, alice):
+    """Eight megabytes in each text of eight thousand bytes: as many of them as fit would be two gigabytes."""
+    text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(7_900_000)))
+    texts = text * ((2 << 20) // len(text) - 1)
+    head, pixels = picture()[:33], picture()[33:]
+    with witness(server):
+        # Also where the file comes to nothing, so that nothing may change.
+        assert upload(alice, head + texts + chunk(b"IDAT", b"no pixels") + chunk(b"IEND", b""))[0] == 400
+    assert upload(alice, head + texts + pixels)[0] == 200
 
 
 @pytest.mark.parametrize("content_type", ["image/gif", "image/svg+xml", "application/json", "text/html", "", None])

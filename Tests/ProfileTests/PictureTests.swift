@@ -55,6 +55,22 @@ import Testing
         #expect(Data(avatar.small).range(of: script) == nil)
     }
 
+    @Test func png__is_read_without_what_is_no_pixel() throws {
+        let plain = Sample.encode(width: 64, height: 64, as: .png)
+        var image = plain
+        // Behind the header: a text that says that it is compressed, and a gamma.
+        let text = Sample.chunk("zTXt", Array("Comment\0\0".utf8) + [0x78, 0x9c])
+        let gamma = Sample.chunk("gAMA", Sample.big32(45455))
+        image.insert(contentsOf: text + gamma + text, at: 33)
+        let essence = try #require(image.withUnsafeBytes { PNGEssence.of($0.bindMemory(to: UInt8.self)) })
+        #expect(Data(essence) == plain.prefix(33) + gamma + plain.dropFirst(33))
+        let header = try PictureHeader(probing: image, declared: "image/png")
+        #expect(try Picture(decoding: image, header).pixels == Picture(decoding: plain, header).pixels)
+        // A chunk that we do not know and that a reader must is for libpng to refuse.
+        image.insert(contentsOf: Sample.chunk("CODE", []), at: 33)
+        #expect(throws: ProfileError.self) { try Picture(decoding: image, header) }
+    }
+
     @Test func content_type__must_be_the_pictures_own() {
         let formats = [PictureHeader.Format.png, .jpeg, .webp]
         for format in formats {
@@ -108,6 +124,11 @@ import Testing
 enum Sample {
     static func big32(_ number: Int) -> [UInt8] {
         (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) }
+    }
+
+    /// Of a PNG. The checksum is wrong.
+    static func chunk(_ type: String, _ content: [UInt8]) -> Data {
+        Data(big32(content.count) + Array(type.utf8) + content + [0, 0, 0, 0])
     }
 
     static func encode(width: Int, height: Int, as format: PictureHeader.Format) -> Data {
