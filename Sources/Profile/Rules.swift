@@ -217,12 +217,15 @@ struct Search: Equatable {
         return nil
     }
 
-    /// The query as a part of a LIKE pattern, none of it a wildcard.
+    /// The query as a part of a LIKE pattern, none of it a wildcard. By scalars, as Postgres reads it: a wildcard with an
+    /// accent on it is another character than a wildcard, and still one.
     var pattern: String {
-        query.reduce(into: "") { pattern, character in
-            if character == "%" || character == "_" || character == "\\" { pattern.append("\\") }
-            pattern.append(character)
+        var pattern = String.UnicodeScalarView()
+        for scalar in query.unicodeScalars {
+            if scalar == "%" || scalar == "_" || scalar == "\\" { pattern.append("\\") }
+            pattern.append(scalar)
         }
+        return String(pattern)
     }
 
     private static func place(_ cursor: String) throws(ProfileError) -> Place {

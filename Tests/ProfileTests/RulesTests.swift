@@ -104,6 +104,7 @@ import Testing
 
     @Test func search__reads_no_wildcards_and_looks_at_nicknames_only_by_three_letters() throws {
         #expect(try Search(.with { $0.query = "50%_\\x" }).pattern == "50\\%\\_\\\\x")
+        #expect(try Search(.with { $0.query = "a%\u{301}_\u{301}\\\u{301}" }).pattern == "a\\%\u{301}\\_\u{301}\\\\\u{301}")
         #expect(try Search(.with { $0.query = "%_%" }).reachesNicknames == false)
         #expect(try Search(.with { $0.query = "a.b.c" }).reachesNicknames == false)
         #expect(try Search(.with { $0.query = "abc" }).reachesNicknames)
