@@ -18,7 +18,7 @@ public struct TextRule: Sendable {
         if scalars.contains(where: \.isControl) { return "must not contain control characters" }
         if scalars.contains(where: \.reordersText) { return "must not contain characters that reorder text" }
         if Self.stacksMarks(scalars) { return "must not stack more than \(Self.marksMax) marks on a letter" }
-        if length.lowerBound > 0, scalars.allSatisfy(\.properties.isWhitespace) { return "must not be blank" }
+        if length.lowerBound > 0, scalars.allSatisfy(\.isBlank) { return "must not be blank" }
         return nil
     }
 }
@@ -30,8 +30,13 @@ extension TextRule {
     private static func stacksMarks(_ scalars: String.UnicodeScalarView) -> Bool {
         var marks = 0
         for scalar in scalars {
-            marks = scalar.isMark ? marks + 1 : 0
-            if marks > marksMax { return true }
+            if scalar.isMark {
+                marks += 1
+                if marks > marksMax { return true }
+            } else if !scalar.properties.isDefaultIgnorableCodePoint {
+                // What is not seen ends no stack: the next mark stands on the same letter.
+                marks = 0
+            }
         }
         return false
     }
@@ -43,6 +48,11 @@ extension Unicode.Scalar {
         case .nonspacingMark, .enclosingMark: true
         default: false
         }
+    }
+
+    /// Seen by nobody: spaces, what is zero wide, Hangul's fillers, and Braille without a dot.
+    fileprivate var isBlank: Bool {
+        properties.isWhitespace || properties.isDefaultIgnorableCodePoint || value == 0x2800
     }
 
     /// Embeddings, overrides and isolates of UAX #9: with them a name can reach out of itself and turn what stands

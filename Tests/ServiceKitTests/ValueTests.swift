@@ -24,9 +24,23 @@ import Testing
     }
 
     @Test func text__that_must_be_there_must_be_seen() {
-        #expect(rule.violation(by: " \u{a0}") == "must not be blank")
+        for blank in [" \u{a0}", "\u{200b}", "\u{3164}", "\u{115f} \u{feff}", "\u{2060}\u{ad}", "\u{2800}", "\u{e0041}\u{200d}"] {
+            #expect(rule.violation(by: blank) == "must not be blank")
+        }
+        #expect(rule.violation(by: "a\u{200b}") == nil)
         #expect(TextRule(characters: 0...4).violation(by: "  ") == nil)
         #expect(TextRule(characters: 0...4).violation(by: "") == nil)
+    }
+
+    @Test func text__stacks_five_marks_at_most_whatever_is_hidden_between_them() {
+        let rule = TextRule(characters: 1...64)
+        let five = String(repeating: "\u{335}", count: 5)
+        #expect(rule.violation(by: "Z" + five + "a" + five) == nil)
+        for hidden in ["", "\u{200d}", "\u{200b}", "\u{ad}", "\u{3164}"] {
+            #expect(rule.violation(by: "Z" + five + hidden + "\u{335}") == "must not stack more than 5 marks on a letter")
+        }
+        // A family of emoji, and a flag.
+        #expect(rule.violation(by: "👩‍❤️‍💋‍👨👨‍👩‍👧‍👦🏴󠁧󠁢󠁥󠁮󠁧󠁿") == nil)
     }
 }
 
