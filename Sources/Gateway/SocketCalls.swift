@@ -78,26 +78,23 @@ private struct Bytes: MessageSerializer, MessageDeserializer {
 // MARK: Messages between JSON and bytes
 
 extension Message {
-    /// The serialized message of this type that a JSON object says. Unknown fields are ignored.
+    /// No more than a frame may be nested.
+    private static var nestingMax: Int { 100 }
+
+    /// The serialized message of this type that a JSON object says.
     fileprivate static func decoded(fromJSON body: Google_Protobuf_Struct) throws -> [UInt8] {
         guard body.holdsExactNumbers else {
             throw RPCError(code: .invalidArgument, message: "the body has a number beyond 2^53, which must be a string")
         }
-        var options = JSONDecodingOptions()
-        options.ignoreUnknownFields = true
-        let json: [UInt8]
-        let message: Self
         do {
-            json = try body.jsonUTF8Bytes()
-            message = try Self(jsonUTF8Bytes: json, options: options)
+            // A Struct has each name once, but a field may have two.
+            return try Self(request: body.jsonUTF8Bytes(), nestingMax: nestingMax).serializedBytes()
+        } catch let error as JSONRequestError {
+            throw RPCError(
+                code: .invalidArgument, message: error.message, metadata: error.field.map { ["field": "\($0)"] } ?? [:])
         } catch {
-            throw RPCError(code: .invalidArgument, message: "the body is not this method's request as JSON")
+            throw RPCError(code: .invalidArgument, message: "the body is not this request as JSON")
         }
-        // A Struct has each name once, but a field may have two.
-        guard JSONNames.areUnique(in: json) else {
-            throw RPCError(code: .invalidArgument, message: "the body has a field twice in one object")
-        }
-        return try message.serializedBytes()
     }
 
     fileprivate static func json(of bytes: [UInt8]) throws -> Google_Protobuf_Struct {

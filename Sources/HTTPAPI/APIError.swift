@@ -13,19 +13,22 @@ struct APIError: Error {
     let status: HTTPResponse.Status
     let message: String
     var headers = HTTPFields()
-    /// The field of the request that is at fault, as the .proto files name it.
+    /// The field of the request that is at fault, as the .proto files name it, or the parameter, as the address does.
     var field: String?
 
-    static func invalidArgument(_ message: String, status: HTTPResponse.Status = .badRequest) -> Self {
-        Self(code: "INVALID_ARGUMENT", status: status, message: message)
+    static func invalidArgument(
+        _ message: String, status: HTTPResponse.Status = .badRequest, field: String? = nil
+    ) -> Self {
+        var error = Self(code: "INVALID_ARGUMENT", status: status, message: message)
+        error.field = field
+        return error
     }
 
     static func twiceInQuery(_ name: Substring) -> Self {
         // The client's own text: only what could be a name of ours comes back.
         let isName = name.utf8.count <= 32 && name.allSatisfy { $0.isASCII && ($0.isLetter || $0 == "_") }
-        var error = Self.invalidArgument("the query has \(isName ? String(name) : "a parameter") twice")
-        error.field = isName ? String(name) : nil
-        return error
+        return invalidArgument(
+            "the query has \(isName ? String(name) : "a parameter") twice", field: isName ? String(name) : nil)
     }
 
     static func bodyTooLarge(bytesMax: Int) -> Self {

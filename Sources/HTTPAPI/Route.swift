@@ -69,31 +69,17 @@ final class Route: Sendable {
 }
 
 extension Message {
-    /// Deeper than any message of the contract; bounds the parser's recursion, in ignored fields too.
-    private static var nestingMax: Int { 16 }
-
-    /// A request message from its body. An empty body is the empty message; unknown fields are ignored.
+    /// A request message from its body. An empty body is the empty message.
     fileprivate init(_ body: ByteBuffer) throws(APIError) {
         guard body.readableBytes > 0 else {
             self.init()
             return
         }
-        var options = JSONDecodingOptions()
-        options.messageDepthLimit = Self.nestingMax
-        options.ignoreUnknownFields = true
-        let json = Array(body.readableBytesView)
         do {
-            try self.init(jsonUTF8Bytes: json, options: options)
-        } catch JSONDecodingError.messageDepthLimit {
-            throw .invalidArgument("the body is nested more than \(Self.nestingMax) deep")
-        } catch JSONDecodingError.invalidUTF8 {
-            throw .invalidArgument("the body is not UTF-8")
-        } catch JSONDecodingError.numberRange, JSONDecodingError.malformedNumber {
-            throw .invalidArgument("a number of the body is outside its field's range")
+            try self.init(request: Array(body.readableBytesView))
         } catch {
-            throw .invalidArgument("the body is not this request as JSON")
+            throw .invalidArgument(error.message, field: error.field)
         }
-        guard JSONNames.areUnique(in: json) else { throw .invalidArgument("the body has a field twice in one object") }
     }
 }
 
@@ -167,7 +153,7 @@ struct Parameters: Sendable {
         var ids: [Int64] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             guard let id: Int64 = Self.decimal(part), id > 0 else {
-                throw .invalidArgument("\(name) must be positive 64-bit integers, separated by commas")
+                throw .invalidArgument("\(name) must be positive 64-bit integers, separated by commas", field: name)
             }
             ids.append(id)
         }
@@ -177,7 +163,7 @@ struct Parameters: Sendable {
     /// An id out of the path: 1 to 2^63-1 in decimal digits.
     func id(_ name: String) throws(APIError) -> Int64 {
         guard let id: Int64 = Self.decimal(path[name] ?? ""), id > 0 else {
-            throw .invalidArgument("\(name) must be a positive 64-bit integer")
+            throw .invalidArgument("\(name) must be a positive 64-bit integer", field: name)
         }
         return id
     }
@@ -187,7 +173,7 @@ struct Parameters: Sendable {
         onLookup?(name)
         guard let text = query[name[...]] else { return 0 }
         guard let number: Number = Self.decimal(text) else {
-            throw .invalidArgument("\(name) must be an integer from 0 to \(Number.max)")
+            throw .invalidArgument("\(name) must be an integer from 0 to \(Number.max)", field: name)
         }
         return number
     }

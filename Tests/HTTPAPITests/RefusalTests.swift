@@ -87,7 +87,8 @@ extension TestResponse {
         try await withAPI(recorder) { client in
             let answer = try await client.execute(uri: "/v1/profiles/\(id)", method: .get)
             #expect(answer.status == .badRequest)
-            #expect(try answer.refusal().message.contains("userId"))
+            let refusal = try answer.refusal()
+            #expect((refusal.message, refusal.field) == ("userId must be a positive 64-bit integer", "userId"))
         }
         #expect(recorder.calls.isEmpty)
     }
@@ -97,6 +98,7 @@ extension TestResponse {
         try await withAPI(Recorder()) { client in
             let answer = try await client.execute(uri: "/v1/inbox?\(query)", method: .get)
             #expect(answer.status == .badRequest)
+            #expect(try answer.refusal().field == String(query.prefix { $0 != "=" }))
         }
     }
 

@@ -78,6 +78,27 @@ def test_every_door_names_the_field_at_fault_and_says_why(server, alice, fault):
     assert code in ("INVALID_ARGUMENT", "PERMISSION_DENIED", "NOT_FOUND", "ALREADY_EXISTS", "OUT_OF_RANGE", "ABORTED")
 
 
+# What JSON can say and no message can hold.
+MISTYPED = [
+    ("ProfileService/UpdateMyProfile", "PATCH /v1/profiles/me", {"nickname": 5}, "nickname"),
+    ("ProfileService/UpdateMyProfile", "PATCH /v1/profiles/me", {"expectedVersion": "x"}, "expected_version"),
+    ("ProfileService/UpdateMyProfile", "PATCH /v1/profiles/me", {"custom": {"a": 5}}, "custom.a"),
+    # A name that a newer client may know. Who writes it is not told that it was done.
+    ("ProfileService/UpdateMyProfile", "PATCH /v1/profiles/me", {"status": "ASLEEP"}, "status"),
+    ("SettingsService/UpdateSettings", "PATCH /v1/settings", {"privacy": {"find": {"kind": "FAMILY"}}}, "privacy.find.kind"),
+    ("FriendshipService/RequestFriend", "POST /v1/friend-requests", {"to": "9223372036854775808", "later": 1}, "to"),
+]
+
+
+@pytest.mark.parametrize("fault", MISTYPED, ids=lambda fault: f"{fault[0]}-{fault[3]}")
+def test_a_value_of_another_type_names_its_field(server, alice, fault):
+    method, route, body, field = fault
+    with witness(server):
+        for door in (over_http, over_a_socket):
+            told = door(server, alice, method, route, body)
+            assert told == ("INVALID_ARGUMENT", f"{field} must be a value of its type", field), door.__name__
+
+
 @pytest.mark.parametrize("frame,field", [
     ({"send": {"clientId": "", "to": "1", "body": {"text": "x"}}}, "client_id"),
     ({"send": {"clientId": "m", "to": "-1", "body": {"text": "x"}}}, "to"),
