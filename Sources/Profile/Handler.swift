@@ -13,10 +13,11 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
     private let audiences: AudienceCheck
     private let mill: PictureMill
     private let searchLimits: SearchLimits
+    private let changeLimits: ChangeLimits
 
     public init(
         postgres: PostgresClient, relations: Relations, mill: PictureMill, searchLimits: SearchLimits = SearchLimits(),
-        cache: Cache = .off
+        changeLimits: ChangeLimits = ChangeLimits(), cache: Cache = .off
     ) {
         store = ProfileStore(postgres: postgres, cache: cache)
         settings = SettingsStore(postgres: postgres, cache: cache)
@@ -24,6 +25,7 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
         audiences = AudienceCheck(settings: settings, relations: relations)
         self.mill = mill
         self.searchLimits = searchLimits
+        self.changeLimits = changeLimits
     }
 
     // MARK: Reading
@@ -133,6 +135,7 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
             guard change.fits(version: profile.version) else { throw ProfileError.outdated }
             return try await whole(profile)
         }
+        try await changeLimits.take(for: caller)
         return try await whole(store.update(change, of: caller.userID))
     }
 
@@ -141,6 +144,7 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
     ) async throws -> Ringway_V1_Profile {
         let caller = try Caller.required()
         let header = try PictureHeader(probing: request.image, declared: request.contentType)
+        try await changeLimits.takePicture(for: caller)
         let picture = try await mill.avatar(from: request.image, header)
         return try await whole(store.setAvatar(picture, of: caller.userID))
     }
@@ -148,7 +152,9 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
     public func removeMyAvatar(
         request: Ringway_V1_RemoveMyAvatarRequest, context: ServerContext
     ) async throws -> Ringway_V1_Profile {
-        try await whole(store.removeAvatar(of: Caller.required().userID))
+        let caller = try Caller.required()
+        try await changeLimits.take(for: caller)
+        return try await whole(store.removeAvatar(of: caller.userID))
     }
 
     public func getAvatar(

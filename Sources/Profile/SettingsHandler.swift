@@ -8,10 +8,14 @@ import ServiceKit
 public struct SettingsHandler: Ringway_V1_SettingsService.SimpleServiceProtocol {
     private let store: SettingsStore
     private let audiences: AudienceCheck
+    private let limits: ChangeLimits
 
-    public init(postgres: PostgresClient, relations: Relations, cache: Cache = .off) {
+    public init(
+        postgres: PostgresClient, relations: Relations, limits: ChangeLimits = ChangeLimits(), cache: Cache = .off
+    ) {
         store = SettingsStore(postgres: postgres, cache: cache)
         audiences = AudienceCheck(settings: store, relations: relations)
+        self.limits = limits
     }
 
     public func getSettings(
@@ -30,6 +34,7 @@ public struct SettingsHandler: Ringway_V1_SettingsService.SimpleServiceProtocol 
     ) async throws -> Ringway_V1_Settings {
         let caller = try Caller.required()
         let change = try SettingsChange(request)
+        try await limits.take(for: caller)
         return try await store.update(change, of: caller.userID).message(since: 0)
     }
 

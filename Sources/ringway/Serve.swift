@@ -80,8 +80,10 @@ private struct Node {
         let relations = Relations(client: client)
         let mill = PictureMill(threads: settings.pictureThreads, queueLimit: settings.pictureQueue)
         let profiles = ProfileHandler(
-            postgres: database.client, relations: relations, mill: mill, searchLimits: settings.searchLimits, cache: cache)
-        let userSettings = SettingsHandler(postgres: database.client, relations: relations, cache: cache)
+            postgres: database.client, relations: relations, mill: mill, searchLimits: settings.searchLimits,
+            changeLimits: settings.changeLimits, cache: cache)
+        let userSettings = SettingsHandler(
+            postgres: database.client, relations: relations, limits: settings.changeLimits, cache: cache)
         let inbox = InboxHandler(postgres: database.client)
         let locator = GatewayHandler(url: gateway.url)
         let services: [any RegistrableRPCService] = [auth, profiles, userSettings, friendship, inbox, locator]

@@ -24,6 +24,7 @@ struct ServeSettings {
     let pictureThreads, pictureQueue: Int
     let searchLimits: SearchLimits
     let requestLimits: RequestLimits
+    let changeLimits: ChangeLimits
     private(set) var gateway: GatewaySettings
     let auth: AuthSettings
     let friendship: FriendshipSettings
@@ -103,6 +104,8 @@ struct ServeSettings {
         Setting("limit-search-address", default: "600/60", "searches from an address; 0: none"),
         Setting("limit-requests", default: "60/60", "friend requests by a user; 0: none"),
         Setting("limit-requests-target", default: "10/3600", "friend requests by a user to one other; 0: none"),
+        Setting("limit-changes", default: "120/60", "changes of profile and settings by a user; 0: none"),
+        Setting("limit-pictures", default: "5/60", "pictures uploaded by a user; 0: none"),
         Setting("trusted-proxies", default: "", "balancers that may say whose a request is: addresses or 10.0.0.0/8, by commas"),
         Setting("proxy-header", default: "x-forwarded-for", "in which header they say it: x-forwarded-for or forwarded"),
         Setting("service-secret", default: "", secret: true, "32 bytes or more that nodes share; empty: none serves another"),
@@ -157,6 +160,10 @@ struct ServeSettings {
         requestLimits.userLimit = try Self.limit("limit-requests", settings)
         requestLimits.targetLimit = try Self.limit("limit-requests-target", settings)
         self.requestLimits = requestLimits
+        var changeLimits = ChangeLimits()
+        changeLimits.userLimit = try Self.limit("limit-changes", settings)
+        changeLimits.pictureLimit = try Self.limit("limit-pictures", settings)
+        self.changeLimits = changeLimits
 
         var gateway = GatewaySettings()
         gateway.address = address

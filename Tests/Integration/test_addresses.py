@@ -1,11 +1,13 @@
 """From whose address a request comes, where limits count by it: a proxy's word is taken, and nobody else's."""
 
+import io
 import json
 
 import grpc
 import pytest
 from doors import METHODS, PACKAGE
 from google.protobuf import message_factory
+from PIL import Image
 from server import Database, Server, run_serve
 from wire import PASSWORD, Account, Api, Socket
 
@@ -137,3 +139,33 @@ def test_searches_are_limited_by_user_and_by_address_at_every_door(strict):
         socket.send({"call": {"id": "c", "method": f"{PACKAGE}ProfileService/SearchProfiles", "json": {"query": "abc"}}})
         error = socket.expect("reply")["error"]
     assert error["code"] == "RESOURCE_EXHAUSTED" and 0 < error["retryAfterMs"] <= 120_000
+
+
+def test_changes_and_pictures_are_limited_by_user_at_every_door(strict):
+    strict.start(RINGWAY_LIMIT_CHANGES="3/600", RINGWAY_LIMIT_PICTURES="1/600")
+    api = Api(strict.http)
+    alice, bob = Account(api), Account(api)
+
+    def upload(account, picture):
+        headers = {"Content-Type": "image/png", "Authorization": f"Bearer {account.token}"}
+        status, headers, _ = api.raw("PUT", "/v1/profiles/me/avatar", picture, headers)
+        return status, headers["Retry-After"]
+
+    # What is refused for what it says takes nothing, and nor does what would change nothing.
+    assert alice.call("PATCH", "/v1/profiles/me", {"nickname": ""})[0] == 400
+    alice.ok("PATCH", "/v1/profiles/me", {})
+    alice.ok("PATCH", "/v1/profiles/me", {"nickname": "Ada"})
+    alice.ok("PATCH", "/v1/settings", {"push": {"previews": False}})
+    alice.ok("DELETE", "/v1/profiles/me/avatar")
+    assert alice.call("PATCH", "/v1/settings", {"push": {"previews": True}})[0] == 429
+    with Socket(strict.ws, alice.token, 0) as socket:
+        socket.send({"call": {"id": "c", "method": f"{PACKAGE}ProfileService/UpdateMyProfile", "json": {"region": "x"}}})
+        error = socket.expect("reply")["error"]
+    assert error["code"] == "RESOURCE_EXHAUSTED" and 0 < error["retryAfterMs"] <= 200_000
+    pixels = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(pixels, "PNG")
+    assert upload(bob, pixels.getvalue()) == (200, None)
+    # Also one that would turn out to be none.
+    status, later = upload(bob, pixels.getvalue()[:-40])
+    assert status == 429 and 1 <= int(later) <= 600
+    bob.ok("PATCH", "/v1/profiles/me", {"nickname": "Bob"})

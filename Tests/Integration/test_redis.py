@@ -22,7 +22,7 @@ def redis():
 @pytest.fixture
 def nodes(postgres_url, redis):
     """Two nodes that keep facts in Redis only, and one that keeps none, on one database."""
-    shared = {"RINGWAY_REDIS_URL": redis.url, "RINGWAY_CACHE_BYTES_MAX": "0"}
+    shared = {"RINGWAY_REDIS_URL": redis.url, "RINGWAY_CACHE_BYTES_MAX": "0", "RINGWAY_LIMIT_CHANGES": "0"}
     with nodes_of(postgres_url, shared, shared, {"RINGWAY_CACHE": "off"}) as servers:
         for server in servers[:2]:
             eventually(lambda: "redis" not in readiness(server)[1])

@@ -241,6 +241,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_UpdateMyProfileRequest` messages.
@@ -281,7 +282,7 @@ extension Ringway_V1_ProfileService {
         /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
         /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
         /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
-        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait, or too many of the caller's; try again when retry-after-ms says.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_SetMyAvatarRequest` messages.
@@ -427,6 +428,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_UpdateMyProfileRequest` message.
@@ -467,7 +469,7 @@ extension Ringway_V1_ProfileService {
         /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
         /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
         /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
-        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait, or too many of the caller's; try again when retry-after-ms says.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_SetMyAvatarRequest` message.
@@ -611,6 +613,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_UpdateMyProfileRequest` message.
@@ -651,7 +654,7 @@ extension Ringway_V1_ProfileService {
         /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
         /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
         /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
-        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait, or too many of the caller's; try again when retry-after-ms says.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_SetMyAvatarRequest` message.
@@ -1144,6 +1147,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_UpdateMyProfileRequest` message.
@@ -1194,7 +1198,7 @@ extension Ringway_V1_ProfileService {
         /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
         /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
         /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
-        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait, or too many of the caller's; try again when retry-after-ms says.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_SetMyAvatarRequest` message.
@@ -1416,6 +1420,7 @@ extension Ringway_V1_ProfileService {
         /// >
         /// > Changes some fields. The change appears as a profile event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_UpdateMyProfileRequest` message.
@@ -1488,7 +1493,7 @@ extension Ringway_V1_ProfileService {
         /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
         /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
         /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
-        /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+        /// > RESOURCE_EXHAUSTED: too many pictures wait, or too many of the caller's; try again when retry-after-ms says.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_SetMyAvatarRequest` message.
@@ -1720,6 +1725,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     /// >
     /// > Changes some fields. The change appears as a profile event in the caller's own log.
     /// > ABORTED: expected_version is given and is not the current one.
+    /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_UpdateMyProfileRequest` message.
@@ -1782,7 +1788,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
     /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
     /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
-    /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+    /// > RESOURCE_EXHAUSTED: too many pictures wait, or too many of the caller's; try again when retry-after-ms says.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_SetMyAvatarRequest` message.
@@ -2005,6 +2011,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     /// >
     /// > Changes some fields. The change appears as a profile event in the caller's own log.
     /// > ABORTED: expected_version is given and is not the current one.
+    /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -2075,7 +2082,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     /// > Replaces the caller's avatar by a picture. The server decodes it, turns it upright, cuts out its middle
     /// > square and keeps that alone, newly encoded: no metadata and none of the bytes that came.
     /// > INVALID_ARGUMENT: no whole picture of content_type, or larger than the limits.
-    /// > RESOURCE_EXHAUSTED: too many pictures wait; try again.
+    /// > RESOURCE_EXHAUSTED: too many pictures wait, or too many of the caller's; try again when retry-after-ms says.
     ///
     /// - Parameters:
     ///   - message: request message to send.

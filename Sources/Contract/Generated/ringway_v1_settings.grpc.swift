@@ -118,6 +118,7 @@ extension Ringway_V1_SettingsService {
         /// >
         /// > Changes what is present. The change appears as a settings event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_UpdateSettingsRequest` messages.
@@ -187,6 +188,7 @@ extension Ringway_V1_SettingsService {
         /// >
         /// > Changes what is present. The change appears as a settings event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_UpdateSettingsRequest` message.
@@ -254,6 +256,7 @@ extension Ringway_V1_SettingsService {
         /// >
         /// > Changes what is present. The change appears as a settings event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_UpdateSettingsRequest` message.
@@ -450,6 +453,7 @@ extension Ringway_V1_SettingsService {
         /// >
         /// > Changes what is present. The change appears as a settings event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_UpdateSettingsRequest` message.
@@ -553,6 +557,7 @@ extension Ringway_V1_SettingsService {
         /// >
         /// > Changes what is present. The change appears as a settings event in the caller's own log.
         /// > ABORTED: expected_version is given and is not the current one.
+        /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_UpdateSettingsRequest` message.
@@ -657,6 +662,7 @@ extension Ringway_V1_SettingsService.ClientProtocol {
     /// >
     /// > Changes what is present. The change appears as a settings event in the caller's own log.
     /// > ABORTED: expected_version is given and is not the current one.
+    /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_UpdateSettingsRequest` message.
@@ -754,6 +760,7 @@ extension Ringway_V1_SettingsService.ClientProtocol {
     /// >
     /// > Changes what is present. The change appears as a settings event in the caller's own log.
     /// > ABORTED: expected_version is given and is not the current one.
+    /// > RESOURCE_EXHAUSTED: too many changes by the caller; retry-after-ms says when to try again.
     ///
     /// - Parameters:
     ///   - message: request message to send.
