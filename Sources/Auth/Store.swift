@@ -53,11 +53,13 @@ struct AuthStore: Sendable {
 
     // MARK: Looking
 
+    /// Whose end has come is gone, although the rows wait for somebody to take them away.
     func account(named username: Username) async throws -> StoredAccount? {
         try await Self.account(
             postgres.query(
                 """
-                SELECT id, username, password_hash, email FROM auth.accounts WHERE username = \(username.text)
+                SELECT id, username, password_hash, email FROM auth.accounts
+                WHERE username = \(username.text) AND coalesce(delete_after > now(), true)
                 """))
     }
 

@@ -157,6 +157,21 @@ extension AuthServiceTests {
             }
         }
 
+        @Test func deletion__whose_time_has_come_is_not_taken_back() async throws {
+            var settings = AuthSettings()
+            settings.deletionGrace = .zero
+            try await withAuth(settings) { world in
+                let ada = try await world.register("ada")
+                _ = try await delete(ada.accessToken, "correct horse", world)
+                // Nobody has looked for accounts to end yet.
+                let error = await status { _ = try await world.logIn("ada") }
+                #expect(error?.code == .unauthenticated)
+                #expect(error?.message == "unknown user or wrong password")
+                try await world.handler.maintainOnce()
+                #expect(try await world.count("SELECT count(*) FROM auth.accounts") == 0)
+            }
+        }
+
         @Test func deletion__after_the_grace_leaves_nothing_and_tells_the_friends() async throws {
             var settings = AuthSettings()
             settings.deletionGrace = .zero
