@@ -18,6 +18,8 @@ public struct GatewaySettings: Sendable {
     public var heartbeat: Duration = .seconds(30)
     public var helloLimit: Duration = .seconds(5)
     public var frameBytesMax = 64 * 1024
+    /// The core's largest buffers hold 128 KiB where a client's frames have at most 64 (gw_pool.h), and a frame lies in one.
+    public var replyBytesMax = 120 * 1024
     public var outboundBytesMax = 256 * 1024
     public var deflate = DeflateSettings()
     /// Over which the clients of a draining node are spread.

@@ -1,6 +1,7 @@
 """Calls over a socket: the methods of the other doors, as the session's own user and device."""
 
 import pytest
+from hostile import ProtoSocket, frame_class
 
 PROFILE = "ringway.v1.ProfileService/"
 
@@ -96,3 +97,24 @@ def test_call_to_log_out_ends_the_session(alice, connect):
 def test_nobody_outside_can_vouch_for_a_caller(alice, api):
     status, _, _ = api.raw("GET", "/v1/profiles/me", headers={"ringway-caller": f"{alice.user}.{alice.device}"})
     assert status == 401
+
+
+def test_an_answer_that_no_frame_holds_is_an_error_and_not_silence(server, friends, connect):
+    alice, bob = friends
+    socket = connect(alice)
+    before = alice.head()
+    for number in range(10):
+        socket.message(f"m{number}", bob.user, "x" * 16_000)
+        socket.expect("sent")
+    read = {"since": str(before), "limit": 7}
+    assert len(call(socket, "ringway.v1.InboxService/ReadInbox", read)["json"]["events"]) == 7
+    error = call(socket, "ringway.v1.InboxService/ReadInbox", read | {"limit": 10}, "c2")["error"]
+    assert error["code"] == "RESOURCE_EXHAUSTED" and "retryAfterMs" not in error
+    assert socket.is_alive()
+    frame = frame_class("ClientFrame")()
+    frame.call.id, frame.call.method = "c3", "ringway.v1.InboxService/ReadInbox"
+    with ProtoSocket(server, alice.token) as other:
+        reply = other.exchange(frame.SerializeToString()).reply
+    assert (reply.id, reply.error.code) == ("c3", "RESOURCE_EXHAUSTED")
+    # The other doors have room for it.
+    assert len(alice.ok("GET", f"/v1/inbox?since={before}")["events"]) == 10
