@@ -67,9 +67,14 @@ struct PushChange {
         return digits[0] * 10 + digits[1] < 24 && digits[2] * 10 + digits[3] < 60
     }
 
+    /// The zone database's names of no place, some of which devices report that do not know where they are.
+    private static let placeless: Set<String> = [
+        "UTC", "GMT", "WET", "CET", "MET", "EET", "EST", "MST", "HST", "EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT",
+    ]
+
     /// Names of the zone database only: Foundation would also take "GMT+3" and whatever a path may lead to.
     private static func isTimeZone(_ name: String) -> Bool {
-        if name == "UTC" { return true }
+        if placeless.contains(name) { return true }
         guard (3...64).contains(name.utf8.count), name.contains("/"), !name.contains("."), !name.hasPrefix("/") else {
             return false
         }

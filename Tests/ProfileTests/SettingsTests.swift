@@ -114,6 +114,14 @@ import Testing
         }
     }
 
+    @Test(arguments: ["UTC", "GMT", "CET", "EST5EDT", "Etc/UTC", "America/Argentina/Buenos_Aires"])
+    func quiet_hours__are_of_any_zone_of_the_database(_ zone: String) throws {
+        let change = try SettingsChange(.with {
+            $0.push.quietHours = .with { ($0.start, $0.end, $0.timeZone) = ("22:00", "07:00", zone) }
+        })
+        #expect(change.push?.applied(to: .fallback).quietHours.timeZone == zone)
+    }
+
     @Test func update__refuses_what_the_rules_refuse() async throws {
         let bad: [(String, Ringway_V1_UpdateSettingsRequest)] = [
             ("privacy.find.kind", .with { $0.privacy.find = .init() }),
