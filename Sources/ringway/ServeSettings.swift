@@ -195,7 +195,8 @@ struct ServeSettings {
         auth.accessTokenLifetime = .seconds(try settings.int("access-token-seconds", in: 10...600))
         auth.devicesMax = try settings.int("devices-max", in: 1...1000)
         auth.deletionGrace = .seconds(3600 * (try settings.int("deletion-grace-hours", in: 0...87_600)))
-        auth.maintenanceInterval = .seconds(try settings.int("maintenance-seconds", in: 1...300))
+        // No longer than the least `ringway keys rotate --delay`: a key is known to every node before it signs.
+        auth.maintenanceInterval = .seconds(try settings.int("maintenance-seconds", in: 1...60))
         auth.addressLimit = try Self.limit("limit-address", settings)
         auth.guessLimit = try Self.limit("limit-guesses", settings)
         auth.accountLimit = try Self.limit("limit-account", settings)
