@@ -82,7 +82,7 @@ struct APIResponder: HTTPResponder {
             let names = route.intake.contentTypes.joined(separator: ", ")
             throw APIError.invalidArgument("the body must be \(names)", status: .unsupportedMediaType)
         }
-        let said = Parameters(path: parameters, query: try Parameters.each(request.uri.queryParameters), headers: request.headers)
+        let said = Parameters(path: parameters, query: try Parameters.each(request.uri.query ?? ""), headers: request.headers)
         let (callMetadata, callOptions) = (metadata, options)
         let answer = try await withDeadline(requestTimeout, on: channel.eventLoop) {
             try await route.answer(said, body, callMetadata, callOptions)

@@ -130,14 +130,23 @@ struct Parameters: Sendable {
     /// Told each name that is looked up in the query, for the API's description; nil while serving.
     var onLookup: (@Sendable (_ name: String) -> Void)?
 
-    /// The parameters of a query by their names. Which of two with one name counts, readers differ about.
-    static func each(_ query: some Sequence<(key: Substring, value: Substring)>) throws(APIError) -> [Substring: Substring] {
+    /// The parameters of a query by their names, as forms write them (WHATWG URL, section 5.1): "+" is a space. Which of two
+    /// with one name counts, readers differ about.
+    static func each(_ query: String) throws(APIError) -> [Substring: Substring] {
         var values: [Substring: Substring] = [:]
-        for (spelled, value) in query {
-            let name = spelled.removingPercentEncoding.map { $0[...] } ?? spelled
+        for part in query.split(separator: "&") {
+            let halves = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let name = decoded(halves[0]), let value = halves.count > 1 ? decoded(halves[1]) : "" else {
+                throw .invalidArgument("the query must be of UTF-8, with % before two hexadecimal digits only")
+            }
             guard values.updateValue(value, forKey: name) == nil else { throw .twiceInQuery(name) }
         }
         return values
+    }
+
+    private static func decoded(_ text: Substring) -> Substring? {
+        guard text.utf8.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else { return text }
+        return text.replacing("+", with: " ").removingPercentEncoding?[...]
     }
 
     /// A text out of the query, empty when it is absent.

@@ -74,6 +74,14 @@ import Testing
         }
     }
 
+    @Test func query_isReadAsFormsWriteIt() throws {
+        let read = try Parameters.each("query=ada+love%2Blace&cursor=&n%61me=%C3%A9&more&&limit=5=6")
+        #expect(read == ["query": "ada love+lace", "cursor": "", "name": "é", "more": "", "limit": "5=6"])
+        for bad in ["query=%", "query=%2", "query=%zz", "query=%ff", "%ff=1", "query=%C3%28"] {
+            #expect(throws: APIError.self) { try Parameters.each(bad) }
+        }
+    }
+
     @Test(arguments: ["7", "\"7\"", "7.0", "7e0"])
     func ids_areNumbersOrStrings(id: String) async throws {
         let recorder = Recorder()
