@@ -161,8 +161,12 @@ def test_a_million_dots_are_refused_at_every_door(server):
     dots = "." * 1_000_000
     with witness(server):
         # The header is larger than any request's head may be, and so is the metadata.
-        status, _, _ = Api(server.http).raw("GET", "/v1/profiles/me", headers={"Authorization": f"Bearer {dots}"})
-        assert status in (400, 431)
+        try:
+            status, _, _ = Api(server.http).raw("GET", "/v1/profiles/me", headers={"Authorization": f"Bearer {dots}"})
+            assert status in (400, 431)
+        except (ConnectionResetError, BrokenPipeError):
+            # The connection ends with most of it unread, which may overtake the answer.
+            pass
         code, _ = rpc(server, dots, "ProfileService/GetMyProfile", b"")
         assert code not in ("OK", "UNKNOWN", "INTERNAL", "DEADLINE_EXCEEDED")
         with pytest.raises(Closed) as closed:
