@@ -1,86 +1,17 @@
-// Access tokens: JWTs (RFC 9068's type) signed with ES256. The keys are made on the first start and kept in the
-// database, so that every node verifies what any node has signed; the newest signs.
+// Access tokens: JWTs (RFC 9068's type) signed with ES256, by keys that every node has (SigningKeys.swift).
 //
 // JWTKit signs and verifies. Before it sees a token, the size, the form and the header are checked here: its key
 // collection falls back to a default key for an unknown `kid`, and its own header type traps on numbers beyond Int64.
 //
 // What has been verified is remembered until it expires, by the token's digest, so that a device's next request costs a
-// hash instead of a curve. Keys and memory belong to mutexes; any thread may ask.
+// hash instead of a curve, and no longer than its key is one of the keys. Keys and memory belong to a mutex; any thread may
+// ask.
 import Contract
 import Crypto
 import Foundation
 import JWTKit
-import Postgres
 import ServiceKit
 import Synchronization
-
-/// A pair of keys as it is stored.
-struct SigningKey: Sendable {
-    let kid: String
-    /// PKCS#8, PEM.
-    let privateKey: String
-    /// Whether its time to sign has come. A new key is published for a while before.
-    var signs = true
-
-    /// A new one. Its id is the key's RFC 7638 thumbprint, so an id never names two keys.
-    init() {
-        let key = P256.Signing.PrivateKey()
-        let coordinates = key.publicKey.rawRepresentation
-        let (x, y) = (Base64URL.encode(coordinates.prefix(32)), Base64URL.encode(coordinates.suffix(32)))
-        let jwk = #"{"crv":"P-256","kty":"EC","x":"\#(x)","y":"\#(y)"}"#
-        kid = Base64URL.encode(SHA256.hash(data: Array(jwk.utf8)))
-        privateKey = key.pemRepresentation
-    }
-
-    init(kid: String, privateKey: String, signs: Bool = true) {
-        self.kid = kid
-        self.privateKey = privateKey
-        self.signs = signs
-    }
-
-    /// As it is published (RFC 7518 section 6.2).
-    func published() throws -> Ringway_V1_PublicKey {
-        let coordinates = try P256.Signing.PrivateKey(pemRepresentation: privateKey).publicKey.rawRepresentation
-        return .with {
-            ($0.kty, $0.crv, $0.use, $0.alg, $0.kid) = ("EC", "P-256", "sig", "ES256", kid)
-            $0.x = Base64URL.encode(coordinates.prefix(32))
-            $0.y = Base64URL.encode(coordinates.suffix(32))
-        }
-    }
-}
-
-/// The keys of an installation, ready for use. Loaded at start, and again every so often.
-public struct SigningKeys: Sendable {
-    let published: [Ringway_V1_PublicKey]
-    fileprivate let signer: JWKIdentifier
-    /// One collection a key: one that holds a single key can't pick another.
-    fileprivate let collections: [String: JWTKeyCollection]
-
-    /// Reads the keys, and makes the first one if there is none; nodes that start together agree on it.
-    public static func load(from postgres: PostgresClient) async throws -> SigningKeys {
-        try await SigningKeys(AuthStore(postgres: postgres).signingKeys())
-    }
-
-    /// Adds a key that signs after `delay`, and drops those whose last token has expired for sure.
-    public static func rotate(
-        in postgres: PostgresClient, delay: Duration
-    ) async throws -> (added: String, dropped: [String]) {
-        try await AuthStore(postgres: postgres).rotateKeys(delay: delay, keeping: .seconds(60 * 60))
-    }
-
-    /// - Parameter keys: at least one, the newest first.
-    init(_ keys: [SigningKey]) async throws {
-        precondition(!keys.isEmpty, "there is nothing to sign with")
-        var collections: [String: JWTKeyCollection] = [:]
-        for key in keys {
-            let pair = try ES256PrivateKey(pem: key.privateKey)
-            collections[key.kid] = await JWTKeyCollection().add(ecdsa: pair, kid: JWKIdentifier(string: key.kid))
-        }
-        self.collections = collections
-        published = try keys.map { try $0.published() }
-        signer = JWKIdentifier(string: (keys.first(where: \.signs) ?? keys[keys.count - 1]).kid)
-    }
-}
 
 /// What a good access token says.
 struct AccessGrant: Equatable {
@@ -88,6 +19,8 @@ struct AccessGrant: Equatable {
     let deviceID: Int64
     /// Unix time in seconds.
     let expiresAt: Int64
+    /// The key that signed it.
+    let keyID: String
 }
 
 final class AccessTokens: Sendable {
@@ -114,15 +47,32 @@ final class AccessTokens: Sendable {
         func verify(using algorithm: some JWTAlgorithm) {}
     }
 
-    private let keys: Mutex<SigningKeys>
-    private let remembered = Mutex(BoundedCache<SHA256Digest, AccessGrant>(capacity: rememberedMax))
+    private struct State {
+        var keys: SigningKeys
+        var remembered = BoundedCache<SHA256Digest, AccessGrant>(capacity: rememberedMax)
+        /// Grows as the keys change: what was verified with those of before is not remembered after.
+        var generation = 0
+        /// Loads begun, and the one that brought the keys.
+        var begun = 0
+        var taken = 0
+
+        mutating func use(_ newKeys: SigningKeys) {
+            if keys.published != newKeys.published {
+                generation += 1
+                remembered = BoundedCache(capacity: rememberedMax)
+            }
+            keys = newKeys
+        }
+    }
+
+    private let state: Mutex<State>
     private let verifications = Atomic(0)
     private let issuer: String
     private let audience: String
     let lifetime: Duration
 
     init(keys: SigningKeys, settings: AuthSettings) {
-        self.keys = Mutex(keys)
+        state = Mutex(State(keys: keys))
         issuer = settings.issuer
         audience = settings.audience
         lifetime = settings.accessTokenLifetime
@@ -131,16 +81,25 @@ final class AccessTokens: Sendable {
     /// Signatures looked at since the start: what a check costs, and what a token that is remembered does not.
     var verificationCount: Int { verifications.load(ordering: .relaxed) }
 
-    var publishedKeys: [Ringway_V1_PublicKey] { keys.withLock { $0.published } }
+    var publishedKeys: [Ringway_V1_PublicKey] { state.withLock { $0.keys.published } }
 
     /// From now on these are the keys. What others had signed is forgotten.
-    func use(_ newKeys: SigningKeys) {
-        let changed = keys.withLock { keys in
-            let changed = keys.published != newKeys.published
-            keys = newKeys
-            return changed
+    func use(_ keys: SigningKeys) {
+        state.withLock { $0.use(keys) }
+    }
+
+    /// Takes up what `load` finds. Of loads that overlap, one that began earlier never takes back what a later one found.
+    func reload(_ load: () async throws -> SigningKeys) async throws {
+        let turn = state.withLock { state in
+            state.begun += 1
+            return state.begun
         }
-        if changed { remembered.withLock { $0 = BoundedCache(capacity: Self.rememberedMax) } }
+        let keys = try await load()
+        state.withLock { state in
+            guard turn > state.taken else { return }
+            state.taken = turn
+            state.use(keys)
+        }
     }
 
     func issue(user: Int64, device: Int64, now: Date = .now) async throws -> String {
@@ -148,7 +107,7 @@ final class AccessTokens: Sendable {
         let claims = Claims(
             iss: issuer, aud: audience, sub: String(user), sid: String(device), iat: issuedAt,
             exp: issuedAt + lifetime.components.seconds)
-        let keys = keys.withLock { $0 }
+        let keys = state.withLock { $0.keys }
         return try await keys.collections[keys.signer.string]!.sign(
             claims, kid: keys.signer, header: ["typ": .string(Self.type)])
     }
@@ -157,31 +116,34 @@ final class AccessTokens: Sendable {
         guard token.utf8.count <= Self.maximumBytes else { throw .accessRefused }
         let digest = SHA256.hash(data: Array(token.utf8))
         let grant: AccessGrant
-        if let known = remembered.withLock({ $0.value(for: digest) }) {
+        if let known = state.withLock({ $0.remembered.value(for: digest) }) {
             grant = known
         } else {
-            grant = try await verifySignature(of: token)
-            remembered.withLock { $0.insert(grant, for: digest) }
+            let (keys, generation) = state.withLock { ($0.keys, $0.generation) }
+            grant = try await verifySignature(of: token, with: keys)
+            state.withLock { state in
+                if state.generation == generation { state.remembered.insert(grant, for: digest) }
+            }
         }
         guard grant.expiresAt > Int64(now.timeIntervalSince1970) else {
-            remembered.withLock { $0.remove(digest) }
+            state.withLock { $0.remembered.remove(digest) }
             throw .accessRefused
         }
         return grant
     }
 
     /// All but the expiry.
-    private func verifySignature(of token: String) async throws(AuthError) -> AccessGrant {
-        let keys = keys.withLock { $0 }
+    private func verifySignature(of token: String, with keys: SigningKeys) async throws(AuthError) -> AccessGrant {
         let parts = token.split(separator: ".", maxSplits: 3, omittingEmptySubsequences: false)
-        guard parts.count == 3, let collection = Self.header(in: parts).flatMap({ keys.collections[$0.kid] }) else {
-            throw .accessRefused
-        }
+        guard parts.count == 3,
+            let (kid, collection) = Self.header(in: parts).flatMap({ keys.collections.index(forKey: $0.kid) })
+                .map({ keys.collections[$0] })
+        else { throw .accessRefused }
         verifications.add(1, ordering: .relaxed)
         guard let claims = try? await collection.verify(token, as: Claims.self), Self.holdsEachOnce(claimsIn: parts[1]),
             claims.iss == issuer, claims.aud == audience, let user = Int64(claims.sub), let device = Int64(claims.sid)
         else { throw .accessRefused }
-        return AccessGrant(userID: user, deviceID: device, expiresAt: claims.exp)
+        return AccessGrant(userID: user, deviceID: device, expiresAt: claims.exp, keyID: kid)
     }
 
     /// The header, if the token may be one of ours as far as one can tell without a key.

@@ -107,6 +107,7 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
             $0.userID = grant.userID
             $0.deviceID = grant.deviceID
             $0.expiresAt = grant.expiresAt
+            $0.keyID = grant.keyID
         }
     }
 
@@ -134,6 +135,13 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
         request: Ringway_V1_ListKeysRequest, context: ServerContext
     ) async throws -> Ringway_V1_ListKeysResponse {
         .with { $0.keys = accessTokens.publishedKeys }
+    }
+
+    public func listRevokedKeys(
+        request: Ringway_V1_ListRevokedKeysRequest, context: ServerContext
+    ) async throws -> Ringway_V1_ListRevokedKeysResponse {
+        let kids = try await store.revokedKeys()
+        return .with { $0.keyIds = kids }
     }
 
     private func tokens(

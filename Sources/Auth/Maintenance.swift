@@ -1,10 +1,34 @@
-// What Auth does by itself, on every node: takes up new signing keys, and ends accounts whose time has come. One task;
-// what it changes, the database lets one node do.
+// What Auth does by itself, on every node: takes up the signing keys as they change, and ends accounts whose time has come.
+// What it changes, the database lets one node do.
 import Logging
 
 extension AuthHandler {
+    private static let retryInterval: Duration = .milliseconds(200)
+
     /// Until its task is cancelled.
     public func maintain(logger: Logger) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await followKeys(logger) }
+            group.addTask { await keepUp(logger) }
+        }
+    }
+
+    /// Each change of the keys is heard of at its commit; what a lost connection hid is there when the next one is.
+    private func followKeys(_ logger: Logger) async {
+        for await word in store.postgres.listen("ringway_keys") where word != .disconnected {
+            while !Task.isCancelled {
+                do {
+                    try await loadKeys()
+                    break
+                } catch {
+                    logger.warning("the signing keys can't be read", metadata: ["error": "\(error)"])
+                    try? await Task.sleep(for: Self.retryInterval)
+                }
+            }
+        }
+    }
+
+    private func keepUp(_ logger: Logger) async {
         while !Task.isCancelled {
             do {
                 try await maintainOnce()
@@ -16,7 +40,12 @@ extension AuthHandler {
     }
 
     func maintainOnce() async throws {
-        accessTokens.use(try await SigningKeys(store.signingKeys()))
+        // Also without a change: a key that waits begins to sign.
+        try await loadKeys()
         while try await store.eraseOne() {}
+    }
+
+    private func loadKeys() async throws {
+        try await accessTokens.reload { try await SigningKeys(store.signingKeys()) }
     }
 }

@@ -60,6 +60,7 @@ public final class Gateway: Sendable {
             Task { await lastSeen.run() },
             Task { await followHints(postgres, router) },
             Task { await followRelations(postgres, router) },
+            Task { await followKeys(postgres, services, router) },
         ]
         return Gateway(
             settings: settings, group: group, hosts: hosts, writer: writer, cursors: cursors, lastSeen: lastSeen,
@@ -97,6 +98,19 @@ public final class Gateway: Sendable {
             case .connected: router.hintsLost()
             case .disconnected: continue
             case .notification(let payload): Int64(payload).map(router.forgetPermissions)
+            }
+        }
+    }
+
+    /// Which keys sign nothing any more is asked of Auth: at the start, at each change, and after changes may have been missed.
+    private static func followKeys(_ postgres: PostgresClient, _ services: GatewayServices, _ router: Router) async {
+        for await word in postgres.listen("ringway_keys") where word != .disconnected {
+            while !Task.isCancelled {
+                if let keys = try? await services.revokedKeys() {
+                    router.revoke(keys)
+                    break
+                }
+                try? await Task.sleep(for: .milliseconds(200))
             }
         }
     }

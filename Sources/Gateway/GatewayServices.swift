@@ -4,7 +4,16 @@ import GRPCCore
 import ServiceKit
 
 public struct GatewayServices: Sendable {
-    let verify: @Sendable (_ accessToken: String) async throws -> Caller
+    /// What a good token says.
+    struct Admission: Sendable {
+        let caller: Caller
+        /// The key that signed it.
+        let keyID: String
+    }
+
+    let verify: @Sendable (_ accessToken: String) async throws -> Admission
+    /// Whose tokens count no more.
+    let revokedKeys: @Sendable () async throws -> Set<String>
     let calls: SocketCalls
     let mayWrite: @Sendable (_ sender: Int64, _ recipient: Int64) async throws -> Bool
     /// At most 1,000 users, whose last sessions here have just ended.
@@ -20,8 +29,10 @@ public struct GatewayServices: Sendable {
         let callOptions = options
         verify = { token in
             let answer = try await auth.verifyToken(.with { $0.accessToken = token }, options: callOptions)
-            return Caller(userID: answer.userID, deviceID: answer.deviceID)
+            return Admission(
+                caller: Caller(userID: answer.userID, deviceID: answer.deviceID), keyID: answer.keyID)
         }
+        revokedKeys = { Set(try await auth.listRevokedKeys(.init(), options: callOptions).keyIds) }
         mayWrite = { sender, recipient in
             let request = Ringway_V1_CheckAudienceRequest.with {
                 $0.viewerID = sender

@@ -15,6 +15,8 @@ enum Delivery: Sendable {
     case permissions(user: Int64)
     /// Something of a user changed that others' sends may depend on, wherever the user is connected.
     case changed(user: Int64)
+    /// Nothing that these keys have signed counts any more.
+    case keysRevoked(Set<String>)
     /// Hints may have been lost: look at the heads of all logs that are open here.
     case hintsLost
 }

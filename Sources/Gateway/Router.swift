@@ -48,6 +48,10 @@ final class Router: Sendable {
         }
     }
 
+    func revoke(_ keys: Set<String>) {
+        for mailbox in mailboxes.withLock({ $0 }) { mailbox.post(.keysRevoked(keys)) }
+    }
+
     func hintsLost() {
         for mailbox in mailboxes.withLock({ $0 }) { mailbox.post(.hintsLost) }
     }

@@ -34,6 +34,8 @@ struct Session {
     var headerToken: String?
     var user: Int64 = 0
     var device: Int64 = 0
+    /// The key that has signed the token of its hello.
+    var keyID = ""
     private(set) var delivered: Int64 = 0
     private(set) var known: Int64 = 0
     private(set) var isPulling = false

@@ -25,6 +25,8 @@ extension SessionHost {
             }
         case .permissions(let user):
             forgetRelations(of: user)
+        case .keysRevoked(let keys):
+            revoke(keys)
         case .hintsLost:
             Task { await readHeads() }
         }

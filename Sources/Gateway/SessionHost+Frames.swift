@@ -47,8 +47,9 @@ extension SessionHost {
         sessions[connection]?.phase = .authenticating
         Task {
             do {
-                let caller = try await environment.services.verify(token)
-                try await welcome(connection, caller, hello)
+                let admission = try await environment.services.verify(token)
+                try note(admission.keyID, of: connection)
+                try await welcome(connection, admission.caller, hello)
             } catch {
                 rejectHello(connection, RPCError(orUnknown: error))
             }

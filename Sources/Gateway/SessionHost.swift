@@ -4,6 +4,7 @@
 // This file: connections come, speak and go. SessionHost+Frames: what each frame does. SessionHost+Delivery: events and
 // answers on their way out.
 import Contract
+import GRPCCore
 import Inbox
 import Logging
 import Reactor
@@ -38,6 +39,10 @@ actor SessionHost: ReactorHandler {
     var rememberedBy: [Int64: Set<Int64>] = [:]
     /// Counts the times that relations were dropped, so that an answer from before is not remembered after.
     var relationEpoch = 0
+    /// Keys of which no token counts any more.
+    private(set) var revokedKeys: Set<String> = []
+    /// Of all tokens so far, so that sessions share the text.
+    private var keyIDs: Set<String> = []
     /// Connections without a hello, the oldest first, each with its deadline.
     private var helloDeadlines: [(connection: ConnectionID, at: ContinuousClock.Instant)] = []
 
@@ -109,6 +114,27 @@ actor SessionHost: ReactorHandler {
         guard users[session.user]?.connections.isEmpty == true else { return }
         forgetAnswers(to: session.user)
         users[session.user] = nil
+    }
+
+    /// Throws for a key that is revoked.
+    func note(_ keyID: String, of connection: ConnectionID) throws(RPCError) {
+        guard !revokedKeys.contains(keyID) else {
+            throw RPCError(code: .unauthenticated, message: "the token's key is revoked")
+        }
+        sessions[connection]?.keyID = keyIDs.insert(keyID).memberAfterInsert
+    }
+
+    /// No token of these keys is welcome any more, and a moment later the sockets that came with one close: by then every
+    /// node knows the key that signs instead, and who comes back at once with a new token is let in.
+    func revoke(_ keys: Set<String>) {
+        revokedKeys = keys
+        guard !keys.isDisjoint(with: keyIDs) else { return }
+        Task {
+            try? await Task.sleep(for: .milliseconds(300))
+            for session in sessions.values where keys.contains(session.keyID) {
+                close(session.connection, .unauthenticated)
+            }
+        }
     }
 
     func close(_ connection: ConnectionID, _ code: CloseCode, _ reason: String? = nil) {

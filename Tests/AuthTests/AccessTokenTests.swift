@@ -32,7 +32,7 @@ import Testing
         let token = try await tokens.issue(user: 7, device: 8, now: now)
         #expect(token.utf8.count < 512)
         let grant = try await tokens.verify(token, now: now)
-        #expect(grant == AccessGrant(userID: 7, deviceID: 8, expiresAt: 1_800_000_600))
+        #expect(grant == AccessGrant(userID: 7, deviceID: 8, expiresAt: 1_800_000_600, keyID: key.kid))
     }
 
     @Test func good__carries_the_claims_of_RFC_9068() async throws {
@@ -185,6 +185,33 @@ import Testing
         _ = try await tokens.verify(token, now: now)
         tokens.use(try await SigningKeys([SigningKey()]))
         await #expect(throws: AuthError.accessRefused) { try await tokens.verify(token, now: now) }
+    }
+
+    @Test func keys_that_change_during_a_check__leave_nothing_of_theirs_remembered() async throws {
+        let (ours, others) = (try await SigningKeys([key]), try await SigningKeys([SigningKey()]))
+        let tokens = AccessTokens(keys: ours, settings: AuthSettings())
+        for round in 0..<300 {
+            let token = try await tokens.issue(user: 7, device: Int64(round))
+            async let checked = try? tokens.verify(token)
+            for _ in 0..<(round % 50) * 100 { _ = tokens.publishedKeys.count }
+            tokens.use(others)
+            _ = await checked
+            await #expect(throws: AuthError.accessRefused) { try await tokens.verify(token) }
+            tokens.use(ours)
+        }
+    }
+
+    @Test func load_that_began_earlier__does_not_bring_back_what_a_later_one_found_gone() async throws {
+        let (old, new) = (try await SigningKeys([key]), try await SigningKeys([SigningKey()]))
+        let tokens = AccessTokens(keys: old, settings: AuthSettings())
+        try await tokens.reload {
+            try await tokens.reload { new }
+            return old
+        }
+        #expect(tokens.publishedKeys == new.published)
+        // One that fails takes nothing away.
+        await #expect(throws: CancellationError.self) { try await tokens.reload { throw CancellationError() } }
+        #expect(tokens.publishedKeys == new.published)
     }
 
     @Test func key_that_does_not_sign_yet__verifies_and_is_published() async throws {

@@ -1,4 +1,4 @@
-// An account's password, e-mail address, keys, export and end.
+// An account's password, e-mail address, export and end.
 import Contract
 import Foundation
 import Friendship
@@ -286,40 +286,6 @@ extension AuthServiceTests {
                 #expect(try await world.count("SELECT count(*) FROM auth.outbox") == 18)
                 #expect(try await world.count("SELECT count(*) FROM auth.accounts") == 0)
             }
-        }
-
-        @Test func rotation__publishes_signs_and_drops_without_refusing_a_token() async throws {
-            try await withAuth { world in
-                let before = try await world.register("ada").accessToken
-                let client = world.database.client
-                let rotation = try await SigningKeys.rotate(in: client, delay: .seconds(600))
-                #expect(rotation.dropped.isEmpty)
-                try await world.handler.maintainOnce()
-                let published = try await world.auth.listKeys(.init()).keys.map(\.kid)
-                #expect(published.count == 2)
-                #expect(published.first == rotation.added)
-                // Published, and not signing yet.
-                let between = try await world.logIn("ada").accessToken
-                #expect(try kid(of: between) != rotation.added)
-
-                try await client.query("UPDATE auth.signing_keys SET signs_from = signs_from - interval '601 seconds'")
-                try await world.handler.maintainOnce()
-                let after = try await world.logIn("ada").accessToken
-                #expect(try kid(of: after) == rotation.added)
-                for token in [before, between, after] { _ = try await world.verify(token) }
-
-                #expect(try await SigningKeys.rotate(in: client, delay: .seconds(600)).dropped.isEmpty)
-                try await client.query(
-                    "UPDATE auth.signing_keys SET signs_from = signs_from - interval '2 hours' WHERE signs_from <= now()")
-                let last = try await SigningKeys.rotate(in: client, delay: .seconds(600))
-                #expect(last.dropped == [try kid(of: before)])
-            }
-        }
-
-        private func kid(of token: String) throws -> String {
-            let first = try #require(token.split(separator: ".").first)
-            let header = try #require(Base64URL.decode(first))
-            return try #require(try JSONDecoder().decode([String: String].self, from: header)["kid"])
         }
 
         @Test func export__holds_the_account_and_what_the_peers_say_page_by_page() async throws {

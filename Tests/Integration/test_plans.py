@@ -17,7 +17,7 @@ FRIENDS, REQUESTS = 3000, 6000
 # No step of a plan reads more rows. A page has at most 1,000, and a search looks at 2,000 nicknames.
 ROWS_MAX = 2100
 # What every installation has few of: a table of one page is read whole, and should be.
-SMALL = {"signing_keys", "outbox"}
+SMALL = {"signing_keys", "revoked_keys", "outbox"}
 SCHEMAS = {"auth", "profile", "friendship", "inbox"}
 
 # What a seeded database lacks, for all of its users: without it those tables would be too small for an index.

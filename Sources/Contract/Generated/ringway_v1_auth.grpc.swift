@@ -215,6 +215,19 @@ public enum Ringway_V1_AuthService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "ListRevokedKeys" metadata.
+        public enum ListRevokedKeys: Sendable {
+            /// Request type for "ListRevokedKeys".
+            public typealias Input = Ringway_V1_ListRevokedKeysRequest
+            /// Response type for "ListRevokedKeys".
+            public typealias Output = Ringway_V1_ListRevokedKeysResponse
+            /// Descriptor for "ListRevokedKeys".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "ListRevokedKeys",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "ringway.v1.AuthService" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             Register.descriptor,
@@ -231,7 +244,8 @@ public enum Ringway_V1_AuthService: Sendable {
             DeleteAccount.descriptor,
             ExportData.descriptor,
             ListKeys.descriptor,
-            VerifyToken.descriptor
+            VerifyToken.descriptor,
+            ListRevokedKeys.descriptor
         ]
     }
 }
@@ -517,7 +531,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
-        /// > minutes before it signs, and until the last token that it signed has expired.
+        /// > minutes before it signs, and until the last token that it signed has expired. One that is revoked is gone at once.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_ListKeysRequest` messages.
@@ -549,6 +563,25 @@ extension Ringway_V1_AuthService {
             request: GRPCCore.StreamingServerRequest<Ringway_V1_VerifyTokenRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_VerifyTokenResponse>
+
+        /// Handle the "ListRevokedKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the signing keys that were revoked within the last 30 days. Nothing that
+        /// > one of them has signed counts any more.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ListRevokedKeysRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ListRevokedKeysResponse` messages.
+        func listRevokedKeys(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ListRevokedKeysRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListRevokedKeysResponse>
     }
 
     /// Service protocol for the "ringway.v1.AuthService" service.
@@ -818,7 +851,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
-        /// > minutes before it signs, and until the last token that it signed has expired.
+        /// > minutes before it signs, and until the last token that it signed has expired. One that is revoked is gone at once.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_ListKeysRequest` message.
@@ -850,6 +883,25 @@ extension Ringway_V1_AuthService {
             request: GRPCCore.ServerRequest<Ringway_V1_VerifyTokenRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_VerifyTokenResponse>
+
+        /// Handle the "ListRevokedKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the signing keys that were revoked within the last 30 days. Nothing that
+        /// > one of them has signed counts any more.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListRevokedKeysRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ListRevokedKeysResponse` message.
+        func listRevokedKeys(
+            request: GRPCCore.ServerRequest<Ringway_V1_ListRevokedKeysRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListRevokedKeysResponse>
     }
 
     /// Simple service protocol for the "ringway.v1.AuthService" service.
@@ -1117,7 +1169,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
-        /// > minutes before it signs, and until the last token that it signed has expired.
+        /// > minutes before it signs, and until the last token that it signed has expired. One that is revoked is gone at once.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_ListKeysRequest` message.
@@ -1149,6 +1201,25 @@ extension Ringway_V1_AuthService {
             request: Ringway_V1_VerifyTokenRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_VerifyTokenResponse
+
+        /// Handle the "ListRevokedKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the signing keys that were revoked within the last 30 days. Nothing that
+        /// > one of them has signed counts any more.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ListRevokedKeysRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ListRevokedKeysResponse` to respond with.
+        func listRevokedKeys(
+            request: Ringway_V1_ListRevokedKeysRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ListRevokedKeysResponse
     }
 }
 
@@ -1321,6 +1392,17 @@ extension Ringway_V1_AuthService.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.ListRevokedKeys.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListRevokedKeysRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListRevokedKeysResponse>(),
+            handler: { request, context in
+                try await self.listRevokedKeys(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -1486,6 +1568,17 @@ extension Ringway_V1_AuthService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_VerifyTokenResponse> {
         let response = try await self.verifyToken(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func listRevokedKeys(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ListRevokedKeysRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListRevokedKeysResponse> {
+        let response = try await self.listRevokedKeys(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -1684,6 +1777,19 @@ extension Ringway_V1_AuthService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Ringway_V1_VerifyTokenResponse> {
         return GRPCCore.ServerResponse<Ringway_V1_VerifyTokenResponse>(
             message: try await self.verifyToken(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listRevokedKeys(
+        request: GRPCCore.ServerRequest<Ringway_V1_ListRevokedKeysRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListRevokedKeysResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ListRevokedKeysResponse>(
+            message: try await self.listRevokedKeys(
                 request: request.message,
                 context: context
             ),
@@ -2025,7 +2131,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
-        /// > minutes before it signs, and until the last token that it signed has expired.
+        /// > minutes before it signs, and until the last token that it signed has expired. One that is revoked is gone at once.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_ListKeysRequest` message.
@@ -2066,6 +2172,30 @@ extension Ringway_V1_AuthService {
             deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_VerifyTokenResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_VerifyTokenResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListRevokedKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the signing keys that were revoked within the last 30 days. Nothing that
+        /// > one of them has signed counts any more.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListRevokedKeysRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListRevokedKeysRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListRevokedKeysResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listRevokedKeys<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListRevokedKeysRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListRevokedKeysRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListRevokedKeysResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRevokedKeysResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -2552,7 +2682,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
-        /// > minutes before it signs, and until the last token that it signed has expired.
+        /// > minutes before it signs, and until the last token that it signed has expired. One that is revoked is gone at once.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_ListKeysRequest` message.
@@ -2610,6 +2740,41 @@ extension Ringway_V1_AuthService {
             try await self.client.unary(
                 request: request,
                 descriptor: Ringway_V1_AuthService.Method.VerifyToken.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListRevokedKeys" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: the signing keys that were revoked within the last 30 days. Nothing that
+        /// > one of them has signed counts any more.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListRevokedKeysRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListRevokedKeysRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListRevokedKeysResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listRevokedKeys<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListRevokedKeysRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListRevokedKeysRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListRevokedKeysResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRevokedKeysResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.ListRevokedKeys.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -3012,7 +3177,7 @@ extension Ringway_V1_AuthService.ClientProtocol {
     /// > Source IDL Documentation:
     /// >
     /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
-    /// > minutes before it signs, and until the last token that it signed has expired.
+    /// > minutes before it signs, and until the last token that it signed has expired. One that is revoked is gone at once.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_ListKeysRequest` message.
@@ -3062,6 +3227,36 @@ extension Ringway_V1_AuthService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_VerifyTokenRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_VerifyTokenResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListRevokedKeys" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: the signing keys that were revoked within the last 30 days. Nothing that
+    /// > one of them has signed counts any more.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ListRevokedKeysRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listRevokedKeys<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ListRevokedKeysRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRevokedKeysResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listRevokedKeys(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListRevokedKeysRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListRevokedKeysResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -3513,7 +3708,7 @@ extension Ringway_V1_AuthService.ClientProtocol {
     /// > Source IDL Documentation:
     /// >
     /// > The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517). A new key stands here some
-    /// > minutes before it signs, and until the last token that it signed has expired.
+    /// > minutes before it signs, and until the last token that it signed has expired. One that is revoked is gone at once.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -3570,6 +3765,40 @@ extension Ringway_V1_AuthService.ClientProtocol {
             metadata: metadata
         )
         return try await self.verifyToken(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListRevokedKeys" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: the signing keys that were revoked within the last 30 days. Nothing that
+    /// > one of them has signed counts any more.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listRevokedKeys<Result>(
+        _ message: Ringway_V1_ListRevokedKeysRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRevokedKeysResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ListRevokedKeysRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listRevokedKeys(
             request: request,
             options: options,
             onResponse: handleResponse

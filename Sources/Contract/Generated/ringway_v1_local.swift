@@ -191,6 +191,18 @@ extension Ringway_V1_AuthService {
                 Method.VerifyToken.descriptor, request,
                 handler: { try await service.verifyToken(request: $0, context: $1) }, taker: taker)
         }
+
+        public func listRevokedKeys<Result: Sendable>(
+            request: ClientRequest<Ringway_V1_ListRevokedKeysRequest>,
+            serializer: some MessageSerializer<Ringway_V1_ListRevokedKeysRequest>,
+            deserializer: some MessageDeserializer<Ringway_V1_ListRevokedKeysResponse>,
+            options: CallOptions,
+            onResponse taker: @Sendable @escaping (ClientResponse<Ringway_V1_ListRevokedKeysResponse>) async throws -> Result
+        ) async throws -> Result {
+            try await door.call(
+                Method.ListRevokedKeys.descriptor, request,
+                handler: { try await service.listRevokedKeys(request: $0, context: $1) }, taker: taker)
+        }
     }
 }
 

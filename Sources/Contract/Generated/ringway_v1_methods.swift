@@ -18,6 +18,7 @@ extension MethodTypes {
         "ringway.v1.AuthService/ExportData": .init(Ringway_V1_ExportDataRequest.self, Ringway_V1_ExportDataResponse.self),
         "ringway.v1.AuthService/ListKeys": .init(Ringway_V1_ListKeysRequest.self, Ringway_V1_ListKeysResponse.self),
         "ringway.v1.AuthService/VerifyToken": .init(Ringway_V1_VerifyTokenRequest.self, Ringway_V1_VerifyTokenResponse.self),
+        "ringway.v1.AuthService/ListRevokedKeys": .init(Ringway_V1_ListRevokedKeysRequest.self, Ringway_V1_ListRevokedKeysResponse.self),
         "ringway.v1.FriendshipService/RequestFriend": .init(Ringway_V1_RequestFriendRequest.self, Ringway_V1_FriendRequest.self),
         "ringway.v1.FriendshipService/ListFriendRequests": .init(Ringway_V1_ListFriendRequestsRequest.self, Ringway_V1_ListFriendRequestsResponse.self),
         "ringway.v1.FriendshipService/AcceptFriendRequest": .init(Ringway_V1_AcceptFriendRequestRequest.self, Ringway_V1_FriendRequest.self),

@@ -1,0 +1,118 @@
+// The keys that access tokens are signed with. The first is made on the first start; all are kept in the database
+// (Store+Keys.swift), so that every node verifies what any node has signed; the newest signs.
+//
+// What is here is ready for use and does not change; AccessTokens holds the keys of now.
+import Contract
+import Crypto
+import Foundation
+import JWTKit
+import Postgres
+import ServiceKit
+
+/// A pair of keys as it is stored.
+struct SigningKey: Sendable {
+    let kid: String
+    /// PKCS#8, PEM.
+    let privateKey: String
+    /// Whether its time to sign has come. A new key is published for a while before.
+    var signs = true
+
+    /// A new one. Its id is the key's RFC 7638 thumbprint, so an id never names two keys.
+    init() {
+        let key = P256.Signing.PrivateKey()
+        let coordinates = key.publicKey.rawRepresentation
+        let (x, y) = (Base64URL.encode(coordinates.prefix(32)), Base64URL.encode(coordinates.suffix(32)))
+        let jwk = #"{"crv":"P-256","kty":"EC","x":"\#(x)","y":"\#(y)"}"#
+        kid = Base64URL.encode(SHA256.hash(data: Array(jwk.utf8)))
+        privateKey = key.pemRepresentation
+    }
+
+    init(kid: String, privateKey: String, signs: Bool = true) {
+        self.kid = kid
+        self.privateKey = privateKey
+        self.signs = signs
+    }
+
+    /// As it is published (RFC 7518 section 6.2).
+    func published() throws -> Ringway_V1_PublicKey {
+        let coordinates = try P256.Signing.PrivateKey(pemRepresentation: privateKey).publicKey.rawRepresentation
+        return .with {
+            ($0.kty, $0.crv, $0.use, $0.alg, $0.kid) = ("EC", "P-256", "sig", "ES256", kid)
+            $0.x = Base64URL.encode(coordinates.prefix(32))
+            $0.y = Base64URL.encode(coordinates.suffix(32))
+        }
+    }
+}
+
+/// The keys of an installation, ready for use. Loaded at start, and again every so often.
+public struct SigningKeys: Sendable {
+    let published: [Ringway_V1_PublicKey]
+    let signer: JWKIdentifier
+    /// One collection a key: one that holds a single key can't pick another.
+    let collections: [String: JWTKeyCollection]
+
+    /// Reads the keys, and makes the first one if there is none; nodes that start together agree on it.
+    public static func load(from postgres: PostgresClient) async throws -> SigningKeys {
+        try await SigningKeys(AuthStore(postgres: postgres).signingKeys())
+    }
+
+    /// Adds a key that signs after `delay`, and drops those whose last token has expired for sure.
+    public static func rotate(
+        in postgres: PostgresClient, delay: Duration
+    ) async throws -> (added: String, dropped: [String]) {
+        try await AuthStore(postgres: postgres).rotateKeys(delay: delay, keeping: .seconds(60 * 60))
+    }
+
+    /// Takes a key back: what it has signed counts no more, on every node as soon as it hears of it.
+    public static func revoke(_ kid: String, in postgres: PostgresClient) async throws -> KeyRevocation {
+        try await AuthStore(postgres: postgres).revokeKey(kid)
+    }
+
+    /// The newest first, those that were revoked last.
+    public static func list(from postgres: PostgresClient) async throws -> [KeyRecord] {
+        try await AuthStore(postgres: postgres).keyRecords()
+    }
+
+    /// - Parameter keys: at least one, the newest first.
+    init(_ keys: [SigningKey]) async throws {
+        precondition(!keys.isEmpty, "there is nothing to sign with")
+        var collections: [String: JWTKeyCollection] = [:]
+        for key in keys {
+            let pair = try ES256PrivateKey(pem: key.privateKey)
+            collections[key.kid] = await JWTKeyCollection().add(ecdsa: pair, kid: JWKIdentifier(string: key.kid))
+        }
+        self.collections = collections
+        published = try keys.map { try $0.published() }
+        signer = JWKIdentifier(string: keys.signer.kid)
+    }
+}
+
+extension [SigningKey] {
+    /// Of those there are, the newest first: the newest whose time has come.
+    var signer: SigningKey { first(where: \.signs) ?? self[count - 1] }
+}
+
+/// What an operator is told of a key.
+public struct KeyRecord: Sendable, Equatable {
+    public enum State: String, Sendable {
+        /// Published, and signs from its time on.
+        case waits
+        case signs
+        /// Signs no more. What it has signed counts.
+        case verifies
+        /// What it has signed counts no more.
+        case revoked
+    }
+
+    public let kid: String
+    public let state: State
+    /// From when on it signs or has signed, or when it was revoked.
+    public let since: Date
+}
+
+public enum KeyRevocation: Sendable, Equatable {
+    /// - Parameter successor: the key that signs from now on, if it was the one that did.
+    case revoked(successor: String?)
+    case alreadyRevoked
+    case unknown
+}
