@@ -132,7 +132,8 @@ private struct Node {
             readiness: { await health.readiness() },
             metrics: {
                 let doors = httpConnections.metrics(of: "http") + grpc.metrics()
-                return await gateway.metrics() + auth.metrics() + doors + outbox.metrics() + cache.metrics()
+                return await Version.metrics() + gateway.metrics() + auth.metrics() + doors + outbox.metrics()
+                    + cache.metrics()
             })
         // A service that returns ends the group, and without a cache there is nothing to hear.
         let hearing: [any Service] = cache.isOn ? [BackgroundService { await cache.follow(postgres) }] : []

@@ -1,6 +1,7 @@
 """A server that can't start says why in one line, and how to mend it."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from server import BINARY, Database, Server, clean_environment, free_ports, run_serve
+from wire import Api
 
 LAUNCHER = Path(__file__).with_name("without_io_uring.py")
 
@@ -78,7 +80,17 @@ def test_postgres_url_missing(arguments):
     assert_one_line(*run_serve(arguments, {}), "RINGWAY_POSTGRES_URL")
 
 
-@pytest.mark.parametrize("command", [["serve"], ["migrate"], ["seed"], ["keys", "rotate"]], ids=" ".join)
+def test_version_is_one_at_the_command_and_at_metrics(server):
+    done = subprocess.run([BINARY, "--version"], env=clean_environment(), capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
+    _, _, text = Api(server.ports["ops"]).raw("GET", "/metrics")
+    assert f'ringway_build_info{{version="{done.stdout.strip()}"}} 1\n' in text.decode()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["serve"], ["migrate"], ["seed"], ["keys", "list"], ["keys", "rotate"], ["keys", "revoke"]], ids=" ".join)
 def test_every_command_has_help(command):
     for flag in ("--help", "-h"):
         done = subprocess.run(
