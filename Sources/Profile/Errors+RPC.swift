@@ -7,7 +7,7 @@ extension ProfileError: RPCErrorConvertible {
         case .invalid: .invalidArgument
         case .noSuchUser, .noSuchAvatar: .notFound
         case .outdated, .outdatedSettings: .aborted
-        case .busy: .resourceExhausted
+        case .busy, .queryTooCommon: .resourceExhausted
         case .pictureFailed: .internalError
         }
     }
@@ -19,6 +19,7 @@ extension ProfileError: RPCErrorConvertible {
         case .noSuchAvatar: "no such avatar"
         case .outdated: "the profile has changed meanwhile; read it again"
         case .outdatedSettings: "the settings have changed meanwhile; read them again"
+        case .queryTooCommon: "so many nicknames are like the query that it has to be longer"
         case .busy: "too many pictures wait; try again"
         case .pictureFailed: "internal error"
         }
@@ -30,6 +31,7 @@ extension ProfileError: RPCErrorConvertible {
         case .busy(let delay): ["retry-after-ms": "\(Int64((delay / .milliseconds(1)).rounded(.up)))"]
         case .invalid(let field, _): ["field": "\(field)"]
         case .outdated, .outdatedSettings: ["field": "expected_version"]
+        case .queryTooCommon: ["field": "query"]
         default: [:]
         }
     }

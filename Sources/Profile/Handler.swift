@@ -118,7 +118,7 @@ public struct ProfileHandler: Ringway_V1_ProfileService.SimpleServiceProtocol {
             try await store.usernames(search, after: name, limit: Self.lookedAtMax)
                 .map { ($0.user, .usernames(after: $0.username)) }
         case .nicknames(let user):
-            try await store.nicknames(search, after: user, limit: Self.lookedAtMax)
+            try await store.nicknames(search, after: user, limit: Self.lookedAtMax, patience: searchLimits.patience)
                 .map { ($0, .nicknames(after: $0)) }
         }
     }

@@ -11,6 +11,8 @@ enum ProfileError: Error, Equatable {
     case outdated
     case outdatedSettings
     case noSuchAvatar
+    /// More nicknames are like the query of a search than can be looked at in its time.
+    case queryTooCommon
     /// Too many pictures wait to be decoded.
     case busy(retryAfter: Duration)
     /// A library failed on what it should have taken.

@@ -80,6 +80,30 @@ import Testing
         }
     }
 
+    @Test func search__that_takes_too_long_is_refused_and_names_the_query() async throws {
+        var limits = SearchLimits()
+        limits.patience = .milliseconds(50)
+        try await withHouse(searchLimits: limits) { house in
+            // A nickname of which each row has to be read, because it has all trigrams of the query.
+            try await house.database.client.query(
+                """
+                INSERT INTO profile.profiles (user_id, username, nickname)
+                SELECT n, 'crowd' || n, 'abcd bcde cdea deab eabc' FROM generate_series(1, 200000) n
+                """)
+            func search(_ query: String) async -> RPCError? {
+                await status {
+                    _ = try await house.profiles.searchProfiles(.with { $0.query = query }, metadata: .bearer(house.ada))
+                }
+            }
+            let error = await search("abcdeabcd")
+            #expect(error?.code == .resourceExhausted)
+            #expect(error.map { Array($0.metadata[stringValues: "field"]) } == ["query"])
+            #expect(error?.message == "so many nicknames are like the query that it has to be longer")
+            // The connection goes on, and so does who asks for less.
+            for query in ["grace", "nobody like this", "abcdx"] { #expect(await search(query) == nil, "\(query)") }
+        }
+    }
+
     @Test func avatar__is_shown_to_its_audience_and_kept_while_it_is_someones() async throws {
         try await withHouse { house in
             let (ada, grace) = (house.ada, house.grace)

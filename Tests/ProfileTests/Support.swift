@@ -76,7 +76,9 @@ struct House: Sendable {
     }
 }
 
-func withHouse(_ body: @Sendable (House) async throws -> Void) async throws {
+func withHouse(
+    searchLimits: SearchLimits = SearchLimits(), _ body: @Sendable (House) async throws -> Void
+) async throws {
     try await TestDatabase.with { database in
         let friendship = FakeFriendship()
         let ada = try await database.makeUser("ada")
@@ -85,7 +87,7 @@ func withHouse(_ body: @Sendable (House) async throws -> Void) async throws {
             let relations = Relations(client: client)
             let mill = PictureMill(threads: 1, queueLimit: 4)
             return [
-                ProfileHandler(postgres: database.client, relations: relations, mill: mill),
+                ProfileHandler(postgres: database.client, relations: relations, mill: mill, searchLimits: searchLimits),
                 SettingsHandler(postgres: database.client, relations: relations), friendship,
             ]
         }) { client in

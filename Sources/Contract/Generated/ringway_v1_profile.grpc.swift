@@ -262,6 +262,7 @@ extension Ringway_V1_ProfileService {
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
         /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
+        /// > Or, with the metadata "field" and no time, so many nicknames are like the query that it has to be longer.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_SearchProfilesRequest` messages.
@@ -449,6 +450,7 @@ extension Ringway_V1_ProfileService {
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
         /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
+        /// > Or, with the metadata "field" and no time, so many nicknames are like the query that it has to be longer.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
@@ -634,6 +636,7 @@ extension Ringway_V1_ProfileService {
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
         /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
+        /// > Or, with the metadata "field" and no time, so many nicknames are like the query that it has to be longer.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_SearchProfilesRequest` message.
@@ -1173,6 +1176,7 @@ extension Ringway_V1_ProfileService {
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
         /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
+        /// > Or, with the metadata "field" and no time, so many nicknames are like the query that it has to be longer.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
@@ -1457,6 +1461,7 @@ extension Ringway_V1_ProfileService {
         /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
         /// > contains it. Only users whose privacy lets the caller find them; never the caller.
         /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
+        /// > Or, with the metadata "field" and no time, so many nicknames are like the query that it has to be longer.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
@@ -1757,6 +1762,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
     /// > contains it. Only users whose privacy lets the caller find them; never the caller.
     /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
+    /// > Or, with the metadata "field" and no time, so many nicknames are like the query that it has to be longer.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_SearchProfilesRequest` message.
@@ -2047,6 +2053,7 @@ extension Ringway_V1_ProfileService.ClientProtocol {
     /// > Users whose username begins with the query, in the order of their usernames, then those whose nickname
     /// > contains it. Only users whose privacy lets the caller find them; never the caller.
     /// > RESOURCE_EXHAUSTED: too many searches by the caller, or from their address; retry-after-ms says when to try again.
+    /// > Or, with the metadata "field" and no time, so many nicknames are like the query that it has to be longer.
     ///
     /// - Parameters:
     ///   - message: request message to send.
