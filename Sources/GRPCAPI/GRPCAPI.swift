@@ -1,10 +1,11 @@
 // The gRPC door: HTTP/2 over TCP, and what its connections and calls may hold. It knows no service.
 //
 // What bounds a connection: connections above connectionsMax wait in the backlog; of those that have shown no valid token
-// an address has strangersPerAddress, one more is closed as it is accepted; a client that does not begin to speak HTTP/2
-// is closed after openingTimeout; one that is not heard although it was asked for a sign of life, or does not take its
-// answers for progressTimeout, is closed; one without a call for idleTimeout, or older than ageMax, is told to go away, and
-// closed if it does not. What bounds a call: RequestGuard. What bounds the rate of frames is HTTP/2's own, in the library.
+// an address has strangersPerAddress, and all addresses three quarters of the places (ConnectionLedger); a client that does
+// not begin to speak HTTP/2 is closed after openingTimeout; one that is not heard although it was asked for a sign of life,
+// or does not take its answers for progressTimeout, is closed; one without a call for idleTimeout, or older than ageMax, is
+// told to go away, and closed if it does not. What bounds a call: RequestGuard. What bounds the rate of frames is HTTP/2's
+// own, in the library.
 import Connections
 import GRPCCore
 import GRPCNIOTransportHTTP2
@@ -64,7 +65,8 @@ public struct GRPCAPI: Sendable {
     ///   - longRequests: methods by their full names, with the most bytes of a request; every other's has at most 64 KiB.
     ///   - longCalls: methods whose calls last as long as they like.
     public init(_ configuration: GRPCAPIConfiguration, longRequests: [String: Int] = [:], longCalls: Set<String> = []) {
-        let ledger = ConnectionLedger<String>(strangersPerAddress: configuration.strangersPerAddress)
+        let ledger = ConnectionLedger<String>(
+            strangersPerAddress: configuration.strangersPerAddress, connectionsMax: configuration.connectionsMax)
         let bounds = RequestGuard.Bounds(longRequests: longRequests, longCalls: longCalls)
         var transport = Transport.Config.defaults
         transport.connection.keepalive = .init(

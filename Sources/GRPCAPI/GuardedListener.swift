@@ -69,7 +69,8 @@ private final class StrangersGate: ChannelInboundHandler {
             return
         }
         let peer = Peer(address: address.ipAddress ?? "")
-        guard ledger.admit(name, network: proxies.trusts(peer.address) ? nil : peer.network) else {
+        let network = proxies.trusts(peer.address) ? nil : peer.network
+        guard ledger.admit(name, network: network, close: { connection.close(promise: nil) }) else {
             connection.close(promise: nil)
             return
         }

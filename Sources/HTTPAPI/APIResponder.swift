@@ -42,7 +42,9 @@ struct APIResponder: HTTPResponder {
         if let page = documentation.response(to: request) { return page }
         let requestID = Self.requestID(of: request)
         do {
-            let answer = try await answer(request, on: context.channel, requestID: requestID)
+            let answer = try await ShownToken.$current.withValue(ShownToken(to: context.channel, of: connections)) {
+                try await self.answer(request, on: context.channel, requestID: requestID)
+            }
             return Self.response(answer.status, answer.body, requestID: requestID, headers: answer.headers)
         } catch {
             let refusal = Self.refusal(for: error, to: request, requestID: requestID, logger: context.logger)
@@ -84,11 +86,9 @@ struct APIResponder: HTTPResponder {
         }
         let said = Parameters(path: parameters, query: try Parameters.each(request.uri.query ?? ""), headers: request.headers)
         let (callMetadata, callOptions) = (metadata, options)
-        let answer = try await withDeadline(requestTimeout, on: channel.eventLoop) {
+        return try await withDeadline(requestTimeout, on: channel.eventLoop) {
             try await route.answer(said, body, callMetadata, callOptions)
         }
-        if route.summary?.needsToken == true { connections.trust(ObjectIdentifier(channel)) }
-        return answer
     }
 
     /// Lets a large body in, if its sender may and there is room. A body that is not received is in the way of whatever

@@ -4,7 +4,8 @@
 // What bounds a request: a body of 64 KiB, received within requestTimeout (the connection is closed if it is not);
 // an answer within requestTimeout. A connection from which no whole head, or no more of a body, comes for idleTimeout is
 // closed, and so is one that does not take its answers for progressTimeout; connections above connectionsMax wait in the
-// backlog; of those that have shown no valid token an address has strangersPerAddress.
+// backlog; of those that have shown no valid token an address has strangersPerAddress, and all addresses three quarters of
+// the places (ConnectionLedger).
 import Connections
 import GRPCCore
 import Hummingbird
@@ -50,6 +51,13 @@ public struct HTTPAPIConfiguration: Sendable {
 /// The connections to the HTTP API, each by its channel.
 public typealias HTTPConnections = ConnectionLedger<ObjectIdentifier>
 
+extension HTTPConnections {
+    public convenience init(_ configuration: HTTPAPIConfiguration) {
+        self.init(
+            strangersPerAddress: configuration.strangersPerAddress, connectionsMax: configuration.connectionsMax)
+    }
+}
+
 /// The HTTP API as a service. client reaches every service of the contract, through whichever transport; it must
 /// be running. A graceful shutdown answers the requests that are under way.
 /// - Parameter connections: for who wants to count them; its bound stands in the place of the configuration's.
@@ -60,7 +68,7 @@ public func makeHTTPAPI(
     logger: Logger,
     onServerRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
 ) -> some ApplicationProtocol {
-    let connections = connections ?? HTTPConnections(strangersPerAddress: configuration.strangersPerAddress)
+    let connections = connections ?? HTTPConnections(configuration)
     var application = ApplicationConfiguration(address: .hostname(configuration.host, port: configuration.port))
     application.availableConnectionsDelegate = .maximum(configuration.connectionsMax, logger: logger)
     return Application(

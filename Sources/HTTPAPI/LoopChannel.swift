@@ -56,7 +56,9 @@ private final class StrangersGate: ChannelInboundHandler {
     func channelActive(context: ChannelHandlerContext) {
         let name = ObjectIdentifier(context.channel)
         let peer = Peer(address: context.channel.remoteAddress?.ipAddress ?? "")
-        guard connections.admit(name, network: proxies.trusts(peer.address) ? nil : peer.network) else {
+        let network = proxies.trusts(peer.address) ? nil : peer.network
+        guard connections.admit(name, network: network, close: { [channel = context.channel] in channel.close(promise: nil) })
+        else {
             context.close(promise: nil)
             return
         }

@@ -88,7 +88,7 @@ private struct Node {
         let locator = GatewayHandler(url: gateway.url)
         let services: [any RegistrableRPCService] = [auth, profiles, userSettings, friendship, inbox, locator]
         let verify: @Sendable (String) async throws -> Caller = { try await auth.caller(showing: $0) }
-        let door = InProcessDoor(verify: verify)
+        let door = InProcessDoor(verify: ShownToken.noted(verify))
         let clients = APIClients(
             auth: Ringway_V1_AuthService.LocalClient(auth, behind: door),
             profiles: Ringway_V1_ProfileService.LocalClient(profiles, behind: door),
@@ -123,7 +123,7 @@ private struct Node {
                     onProof: grpc.trust),
             ])
         let (httpUp, httpIsUp) = AsyncStream.makeStream(of: Void.self)
-        let httpConnections = HTTPConnections(strangersPerAddress: settings.http.strangersPerAddress)
+        let httpConnections = HTTPConnections(settings.http)
         let http = makeHTTPAPI(
             clients: clients, configuration: settings.http, connections: httpConnections,
             logger: Logger(label: "ringway.http")

@@ -11,12 +11,12 @@ import Testing
 @Suite struct RequestGuardTests {
     typealias Payload = HTTP2Frame.FramePayload
 
-    private let ledger = ConnectionLedger<String>(strangersPerAddress: 2)
+    private let ledger = ConnectionLedger<String>(strangersPerAddress: 2, connectionsMax: 4096)
     private let bounds = RequestGuard.Bounds(longRequests: ["s/Long": 200_000], longCalls: ["s/Watch"])
 
     /// A call on a connection of its own, of which the head has arrived.
     private func begin(_ path: String, on connection: String, network: String? = nil) throws -> EmbeddedChannel {
-        #expect(ledger.admit(connection, network: network))
+        #expect(ledger.admit(connection, network: network) {})
         return try another(path, on: connection)
     }
 
@@ -98,7 +98,7 @@ import Testing
     @Test func bytes__are_given_back_when_a_call_or_its_connection_ends() throws {
         for round in 0..<3 {
             var calls: [EmbeddedChannel] = []
-            #expect(ledger.admit("a", network: nil))
+            #expect(ledger.admit("a", network: nil) {})
             while calls.count < ConnectionLedger<String>.requestBytesMax / 65_536 {
                 calls.append(try another("/s/Short", on: "a"))
                 #expect(try send(65_536, to: calls[calls.count - 1]))

@@ -31,12 +31,13 @@ def start(postgres_url):
     """Starts a server of the test's own with settings of the gRPC port; it ends with the test."""
     servers = []
 
-    def go(**values):
+    def go(proxies="", **values):
         database = Database(postgres_url)
         server = Server(database.url)
         server.database = database
         servers.append(server)
-        return server.start(**{f"RINGWAY_GRPC_{name}": str(value) for name, value in values.items()})
+        settings = {f"RINGWAY_GRPC_{name}": str(value) for name, value in values.items()}
+        return server.start(RINGWAY_TRUSTED_PROXIES=proxies, **settings)
 
     yield go
     for server in servers:
@@ -281,7 +282,7 @@ def test_who_has_shown_a_token_is_no_stranger(start):
 
 
 def test_connections_above_the_bound_wait(start):
-    server = start(CONNECTIONS_MAX=4)
+    server = start(proxies="127.0.0.1", CONNECTIONS_MAX=4)
     port = server.ports["grpc"]
     held = [Raw(port) for _ in range(4)]
     assert all(raw.frames(2, until=lambda frame: isinstance(frame, SettingsFrame)) for raw in held)
@@ -291,6 +292,27 @@ def test_connections_above_the_bound_wait(start):
     assert waiting.frames(5, until=lambda frame: isinstance(frame, SettingsFrame))
     for raw in [*held, waiting]:
         raw.socket.close()
+
+
+def test_strangers_of_a_few_addresses_keep_nobody_out(start):
+    """Twelve of sixteen places are all that strangers may hold; a newcomer takes one of theirs and becomes known."""
+    server = start(CONNECTIONS_MAX=16, STRANGERS_PER_ADDRESS=4)
+    port = server.ports["grpc"]
+    token = Account(Api(server.http)).token
+    held = [socket.create_connection(("127.0.0.1", port), source_address=(f"127.0.0.{n}", 0)) for n in (2, 3, 4) * 4]
+    deadline = time.monotonic() + 5
+    while metric(server, "ringway_grpc_connections") < 12 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    members = [Raw(port) for _ in range(1)]
+    for _ in range(8):
+        assert any(isinstance(frame, DataFrame) for frame in members[-1].call(1, ACCOUNT, token=token))
+        members.append(Raw(port))
+    assert metric(server, "ringway_grpc_connections") == 15
+    assert metric(server, "ringway_grpc_peers_displaced_total") == 6
+    for member in members[:-1]:
+        assert any(isinstance(frame, DataFrame) for frame in member.call(3, ACCOUNT, token=token))
+    for each in [*held, *(member.socket for member in members)]:
+        each.close()
 
 
 # MARK: too many calls, and too much in them

@@ -36,6 +36,16 @@ def is_closed(stranger):
         return False
 
 
+def is_ended(stranger):
+    stranger.settimeout(0.2)
+    try:
+        return stranger.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
 def open_connections(server):
     _, _, text = Api(server.ports["ops"]).raw("GET", "/metrics")
     return next(int(line.split()[1]) for line in text.decode().splitlines() if line.startswith("ringway_http_connections "))
@@ -99,11 +109,19 @@ def test_who_is_behind_a_trusted_proxy_shares_nothing_with_it(postgres_url):
         database.drop()
 
 
+def member(server, token, path="/v1/account"):
+    connection = http.client.HTTPConnection("127.0.0.1", server.http, timeout=5)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+    answer = connection.getresponse()
+    answer.read()
+    return connection, answer.status
+
+
 def test_connections_above_the_bound_wait(postgres_url):
     database = Database(postgres_url)
     server = Server(database.url)
     try:
-        server.start(RINGWAY_HTTP_CONNECTIONS_MAX="4")
+        server.start(RINGWAY_HTTP_CONNECTIONS_MAX="4", RINGWAY_TRUSTED_PROXIES="127.0.0.1")
         wait_for(server, 0)
         held = [connect(server.http) for _ in range(4)]
         wait_for(server, 4)
@@ -120,3 +138,54 @@ def test_connections_above_the_bound_wait(postgres_url):
     finally:
         server.kill()
         database.drop()
+
+
+def test_strangers_of_a_few_addresses_keep_nobody_out(postgres_url):
+    """Four addresses hold all that strangers may: a newcomer takes a place of theirs, and keeps it once it shows a token."""
+    database = Database(postgres_url)
+    server = Server(database.url)
+    try:
+        server.start(RINGWAY_HTTP_CONNECTIONS_MAX="16", RINGWAY_HTTP_STRANGERS_PER_ADDRESS="4")
+        token = Account(Api(server.http)).token
+        wait_for(server, 0)
+        busy = [f"127.0.0.{n}" for n in (2, 3, 4)]
+        held = {address: [connect(server.http, address) for _ in range(4)] for address in busy}
+        wait_for(server, 12)
+        members = [member(server, token)[0] for _ in range(8)]
+        wait_for(server, 15)
+        # One to get in, and from the last place on one each; from whom there were most of, in turn.
+        ended = {address: sum(is_ended(stranger) for stranger in strangers) for address, strangers in held.items()}
+        assert sorted(ended.values()) == [1, 2, 2], ended
+        # The busy push out nobody.
+        for address in busy:
+            for _ in range(20):
+                with connect(server.http, address) as again:
+                    again.settimeout(0.05)
+                    try:
+                        again.recv(1)
+                    except TimeoutError:
+                        pass
+                    except ConnectionResetError:
+                        pass
+        for each in members:
+            assert get(each, token) == 200
+            each.close()
+    finally:
+        server.kill()
+        database.drop()
+
+
+@pytest.mark.parametrize(("path", "status", "is_looked_at"), [
+    ("/v1/profiles/1", 404, True), ("/v1/inbox?since=1000", 400, True), ("/v1/inbox?since=x", 400, False),
+    ("/v1/nothing", 404, False),
+])
+def test_a_token_is_shown_whatever_the_answer_is(guarded, path, status, is_looked_at):
+    """But it has to be shown to somebody who looks at it: what is refused before makes nobody known."""
+    token = Account(Api(guarded.http)).token
+    wait_for(guarded, 0)
+    known = [member(guarded, token, path) for _ in range(SHARE)]
+    assert [answer for _, answer in known] == [status] * SHARE
+    with connect(guarded.http) as one_more:
+        assert is_closed(one_more) != is_looked_at
+    for connection, _ in known:
+        connection.close()
