@@ -52,6 +52,7 @@ int gw_config_check(const struct gw_config *config) {
         gw_in_range(config->connections_max, 1, 1u << 24)
         && gw_in_range(config->message_bytes_max, 1, GW_BYTES_MAX)
         && gw_in_range(config->fragments_max, 1, UINT32_MAX)
+        && (config->untrusted_max == 0 || config->untrusted_per_peer_max > 0)
         && gw_in_range(config->outbound_bytes_max, 1, GW_BYTES_MAX)
         && gw_in_range(config->pool_bytes_max, GW_POOL_BYTES_MIN, UINT64_MAX)
         && config->pool_bytes_max / 4 >= config->message_bytes_max   // the classes grow by 4

@@ -257,6 +257,29 @@ int gw_conn_advance(struct gw_reactor *r, struct gw_conn *conn) {
 
 // What the backend reports.
 
+// A stranger of an address that has very many gives up its place.
+static void gw_conn_displace(struct gw_reactor *r, struct gw_conn *conn) {
+    r->stats.peers_displaced++;
+    gw_gathering_trust(r, conn);
+    gw_peers_leave(&r->peers, conn->slot);
+    gw_conn_end(r, conn);
+}
+
+// Whether a newcomer may stay. Strangers have no more places than they may have, and never the last: whoever comes next
+// needs one to come to.
+static int gw_conn_admit(struct gw_reactor *r, uint32_t slot, uint64_t peer) {
+    const uint64_t connections = r->stats.accepted - r->stats.closed;
+    const int has_last = connections > 1 && connections == r->connections_max;
+    if (peer != 0 && r->untrusted_max != 0 && (r->peers.total >= r->untrusted_max || has_last)) {
+        const uint32_t displaced = gw_peers_displaced_by(&r->peers, peer);
+        if (displaced == GW_PEERS_NOBODY || !gw_peers_has_room(&r->peers, peer)) {
+            return 0;
+        }
+        gw_conn_displace(r, &r->conns[displaced]);
+    }
+    return gw_peers_enter(&r->peers, slot, peer);
+}
+
 void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn, uint64_t peer) {
     const uint32_t slot = (uint32_t)(conn - r->conns);
     // The slot's former owner may still be in a list; being handled there does no harm.
@@ -271,7 +294,7 @@ void gw_conn_accepted(struct gw_reactor *r, struct gw_conn *conn, uint64_t peer)
         r->slots_touched = slot + 1;
     }
     r->stats.accepted++;
-    if (!gw_peers_enter(&r->peers, slot, peer)) {
+    if (!gw_conn_admit(r, slot, peer)) {
         r->stats.peers_refused++;
         conn->phase = GW_PHASE_RELEASED;
         gw_io_close(r->io, slot);

@@ -408,6 +408,7 @@ int gw_reactor_create_on(const struct gw_config *config, struct gw_io *io, struc
     r->io = io;
     r->front = io->front != NULL && config->outbound_bytes_max >= GW_SLATE_BYTES_MIN ? io->front : &gw_uring_no_front;
     r->connections_max = config->connections_max;
+    r->untrusted_max = config->untrusted_max;
     r->outbound_bytes_max = config->outbound_bytes_max;
     r->outbound_pause = config->outbound_bytes_max / 2;
     r->outbound_resume = config->outbound_bytes_max / 4;

@@ -90,7 +90,7 @@ struct gw_reactor {
     uint32_t outbound_resume;      // and go on at this
     uint32_t handshake_ticks, stall_ticks, close_ticks, idle_ticks;
     uint16_t idle_code;
-    uint32_t connections_max;
+    uint32_t connections_max, untrusted_max;
     uint32_t slots_touched;        // slots below this have been used at least once
     uint32_t accept_retry;         // tick; only while accept_resting
     uint8_t accept_resting;

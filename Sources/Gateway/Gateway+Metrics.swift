@@ -18,7 +18,10 @@ extension Gateway {
         addEach("connections", "gauge", "Connections open now.") { $0.connections }
         addEach("connections_accepted_total", "counter", "Connections accepted.") { $0.accepted }
         addEach("handshakes_failed_total", "counter", "Opening handshakes refused.") { $0.handshakesFailed }
-        addEach("peers_refused_total", "counter", "Connections over their address's share of strangers.") { $0.peersRefused }
+        addEach("peers_refused_total", "counter", "Connections over the share of strangers.") { $0.peersRefused }
+        addEach("peers_displaced_total", "counter", "Strangers of a busy address that made room for another's.") {
+            $0.peersDisplaced
+        }
         addEach("messages_received_total", "counter", "WebSocket messages received.") { $0.messagesIn }
         addEach("messages_sent_total", "counter", "WebSocket messages sent.") { $0.messagesOut }
         addEach("received_bytes_total", "counter", "Bytes received on sockets.") { $0.bytesIn }

@@ -172,6 +172,7 @@ extension ReactorSettings {
         backend = settings.io
         connectionsMax = settings.connectionsMax
         untrustedPerPeerMax = settings.strangersPerAddress
+        untrustedMax = settings.strangersPerAddress == 0 ? 0 : connectionsMax - connectionsMax / 4
         messageBytesMax = settings.frameBytesMax
         outboundBytesMax = settings.outboundBytesMax
         deflate = settings.deflate

@@ -65,7 +65,7 @@ extension Reactor {
         gw_reactor_stats(raw, &stats)
         return ReactorStatistics(
             connections: stats.connections, accepted: stats.accepted, handshakesFailed: stats.handshakes_failed,
-            peersRefused: stats.peers_refused,
+            peersRefused: stats.peers_refused, peersDisplaced: stats.peers_displaced,
             messagesIn: stats.messages_in, messagesOut: stats.messages_out, bytesIn: stats.bytes_in,
             bytesOut: stats.bytes_out, turns: stats.turns, systemCalls: stats.syscalls, poolBytes: stats.pool_bytes,
             gatheredBytes: stats.gathered_bytes, bytesInflated: stats.bytes_inflated)
@@ -74,7 +74,7 @@ extension Reactor {
 
 /// Since the start, but for connections, poolBytes and gatheredBytes (of them, in messages not yet whole), which are now.
 public struct ReactorStatistics: Sendable {
-    public let connections, accepted, handshakesFailed, peersRefused: UInt64
+    public let connections, accepted, handshakesFailed, peersRefused, peersDisplaced: UInt64
     public let messagesIn, messagesOut, bytesIn, bytesOut: UInt64
     public let turns, systemCalls, poolBytes, gatheredBytes, bytesInflated: UInt64
 }

@@ -57,6 +57,9 @@ public struct ReactorSettings: Sendable {
     /// Connections of one IPv4 address or IPv6 /64 that `Reactor.trust` has not been called for; one more is closed as it
     /// is accepted. 0: any number.
     public var untrustedPerPeerMax = 0
+    /// Of all addresses together, and never the last of `connectionsMax`; one more takes the place of the oldest of the
+    /// address that has the most of them, if that is more than its own would have, and is closed else. 0: any number.
+    public var untrustedMax = 0
     public var poolBytesMax = 256 * 1024 * 1024
     public var handshakeLimit: Duration = .seconds(5)
     /// Silence after which a connection is closed; zero: never.
@@ -86,6 +89,7 @@ public struct ReactorSettings: Sendable {
         config.fragments_max = UInt32(clamping: fragmentsMax)
         config.outbound_bytes_max = UInt32(clamping: outboundBytesMax)
         config.untrusted_per_peer_max = UInt32(clamping: untrustedPerPeerMax)
+        config.untrusted_max = UInt32(clamping: untrustedMax)
         config.pool_bytes_max = UInt64(clamping: poolBytesMax)
         config.handshake_ms = Self.milliseconds(handshakeLimit)
         config.idle_ms = Self.milliseconds(idleLimit)

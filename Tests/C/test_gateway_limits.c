@@ -39,6 +39,71 @@ static void share__is_an_addresss_own(void) {
     world_close(&w);
 }
 
+// Three addresses hold the twelve places that strangers may have of sixteen.
+static void strangers__of_a_few_addresses_make_room_for_others(void) {
+    struct gw_config config = config_with_share(4);
+    struct world w;
+    int fds[12], members[8];
+    config.connections_max = 16;
+    config.untrusted_max = 12;
+    world_open(&w, &config);
+    for (int i = 0; i < 12; i++) {
+        fds[i] = client_connect_from(&w, (uint8_t)(2 + i % 3));
+        (void)client_enter(&w, fds[i]);
+    }
+    expect_refused(&w, client_connect_from(&w, 2));   // its share
+    for (int i = 0; i < 8; i++) {
+        const size_t closed = world_count(&w, GW_EVENT_CLOSED);
+        members[i] = client_connect_from(&w, 9);
+        CHECK(gw_conn_trust(w.reactor, client_enter(&w, members[i])) == 0);
+        // The first pushes one out, then there is room up to the last place.
+        if (i == 0 || i >= 4) {
+            CHECK(world_await(&w, GW_EVENT_CLOSED, closed)->code == 1006);
+        }
+        world_await_connections(&w, i < 4 ? (uint64_t)(12 + i) : 15);
+    }
+    CHECK(world_stats(&w).peers_displaced == 5);
+    for (int i = 0; i < 3; i++) {
+        char byte;
+        CHECK(client_receive_some(&w, fds[i], &byte, 1, 5000) == 0);   // the oldest of each
+    }
+    // Who has as many as the busiest pushes out nobody, and does not get the last place.
+    for (uint8_t host = 2; host < 5; host++) {
+        expect_refused(&w, client_connect_from(&w, host));
+    }
+    world_await_connections(&w, 15);
+    for (int i = 0; i < 12; i++) {
+        close(fds[i]);
+    }
+    for (int i = 0; i < 8; i++) {
+        close(members[i]);
+    }
+    world_close(&w);
+}
+
+static void strangers__one_of_each_address_do_not_push_each_other_out(void) {
+    struct gw_config config = config_with_share(4);
+    struct world w;
+    int fds[12];
+    config.connections_max = 16;
+    config.untrusted_max = 12;
+    world_open(&w, &config);
+    for (int i = 0; i < 12; i++) {
+        fds[i] = client_connect_from(&w, (uint8_t)(2 + i));
+        (void)client_enter(&w, fds[i]);
+    }
+    expect_refused(&w, client_connect_from(&w, 100));
+    expect_refused(&w, client_connect_from(&w, 2));
+    CHECK(world_stats(&w).peers_displaced == 0 && world_count(&w, GW_EVENT_CLOSED) == 0);
+    for (int i = 0; i < 12; i++) {
+        close(fds[i]);
+    }
+    world_close(&w);
+    config.untrusted_per_peer_max = 0;   // nobody is counted, so nobody can be bounded
+    struct gw_reactor *reactor;
+    CHECK(gw_reactor_create(&config, &reactor) == GW_EINVAL);
+}
+
 static void peer__is_told_until_it_is_trusted(void) {
     struct gw_config config = config_with_share(3);
     struct world w;
@@ -229,6 +294,8 @@ static void accept__pauses_at_the_connections_limit_and_goes_on_by_itself(void) 
 
 int main(void) {
     RUN(share__is_an_addresss_own);
+    RUN(strangers__of_a_few_addresses_make_room_for_others);
+    RUN(strangers__one_of_each_address_do_not_push_each_other_out);
     RUN(peer__is_told_until_it_is_trusted);
     RUN(share__is_freed_by_trust_and_by_an_end);
     RUN(share__is_freed_by_a_deadline);

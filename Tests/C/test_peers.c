@@ -88,10 +88,56 @@ static void peers__agree_with_a_plain_count(void) {
     gw_peers_deinit(&peers);
 }
 
+// Who makes room, against a plain look at all slots.
+static void displaced__is_the_oldest_of_whoever_has_the_most(void) {
+    enum { SLOTS = 61, PEERS = 40, STEPS = 100000, SHARE = 9 };
+    struct gw_peers peers;
+    uint64_t random = 2, of_slot[SLOTS] = { 0 };
+    uint32_t counts[PEERS + 1] = { 0 }, entered_at[SLOTS] = { 0 }, total = 0;
+    CHECK(gw_peers_init(&peers, SLOTS, SHARE) == 0);
+    for (uint32_t step = 1; step < STEPS; step++) {
+        const uint32_t slot = (uint32_t)(test_random(&random) % SLOTS);
+        const uint64_t some = test_random(&random) % PEERS;
+        const uint64_t peer = some * some / PEERS + 1;
+        uint32_t most = 0;
+        for (uint32_t other = 1; other <= PEERS; other++) {
+            most = counts[other] > most ? counts[other] : most;
+        }
+        CHECK(peers.most == most && peers.total == total && gw_peers_has_room(&peers, peer) == (counts[peer] < SHARE));
+        const uint32_t displaced = gw_peers_displaced_by(&peers, peer);
+        CHECK((displaced == GW_PEERS_NOBODY) == (most <= counts[peer] + 1));
+        if (displaced != GW_PEERS_NOBODY) {
+            CHECK(counts[of_slot[displaced]] == most);
+            for (uint32_t other = 0; other < SLOTS; other++) {
+                CHECK(of_slot[other] != of_slot[displaced] || entered_at[other] >= entered_at[displaced]);
+            }
+        }
+        // Mostly those leave whom a newcomer displaces.
+        const uint32_t leaves = of_slot[slot] == 0 || displaced == GW_PEERS_NOBODY ? slot : displaced;
+        if (of_slot[leaves] != 0) {
+            gw_peers_leave(&peers, leaves);
+            total--;
+            counts[of_slot[leaves]]--;
+            of_slot[leaves] = 0;
+        } else if (gw_peers_enter(&peers, slot, peer)) {
+            total++;
+            counts[peer]++;
+            of_slot[slot] = peer;
+            entered_at[slot] = step;
+        }
+    }
+    CHECK(gw_peers_displaced_by(&peers, 0) == GW_PEERS_NOBODY && gw_peers_has_room(&peers, 0));
+    gw_peers_deinit(&peers);
+    CHECK(gw_peers_init(&peers, SLOTS, 0) == 0);
+    CHECK(gw_peers_displaced_by(&peers, 7) == GW_PEERS_NOBODY && gw_peers_has_room(&peers, 7));
+    gw_peers_deinit(&peers);
+}
+
 int main(void) {
     RUN(peer__is_an_ipv4_address_or_the_64_of_an_ipv6_address);
     RUN(peers__are_counted_one_by_one_up_to_their_share);
     RUN(peers__without_a_share_are_not_counted);
     RUN(peers__agree_with_a_plain_count);
+    RUN(displaced__is_the_oldest_of_whoever_has_the_most);
     return 0;
 }

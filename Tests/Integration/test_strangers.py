@@ -61,3 +61,24 @@ def test_share_of_strangers(guarded):
         assert member.is_alive()
     for each in [*strangers, elsewhere, *members]:
         each.close()
+
+
+@pytest.mark.parametrize("carrier", ["io_uring", "epoll"])
+def test_strangers_of_a_few_addresses_keep_nobody_out(postgres_url, carrier):
+    """Twelve of sixteen places are all that strangers may hold; a newcomer takes one of theirs and says hello."""
+    database = Database(postgres_url)
+    server = Server(database.url)
+    try:
+        server.start(
+            RINGWAY_IO=carrier, RINGWAY_REACTORS="1", RINGWAY_CONNECTIONS_MAX="16", RINGWAY_STRANGERS_PER_ADDRESS="4")
+        account = Account(Api(server.http))
+        held = [socket.create_connection(("127.0.0.1", server.ws), source_address=(f"127.0.0.{n}", 0)) for n in (2, 3, 4) * 4]
+        members = [Socket(server.ws, account.token, 0) for _ in range(8)]
+        assert all(is_ended(stranger) for stranger in held[:3])
+        for member in members:
+            assert member.is_alive()
+        for each in [*held, *members]:
+            each.close()
+    finally:
+        server.kill()
+        database.drop()

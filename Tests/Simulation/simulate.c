@@ -25,6 +25,7 @@ struct run {
     struct gw_io *layer;                       // TLS; NULL: there is none
     uint32_t records_count, announced;
     uint32_t share;                            // of a peer: connections not trusted; 0: any number
+    uint32_t share_of_all;                     // and of all together
     uint8_t trusted[SIM_SOCKETS_MAX];          // by slot
     gw_conn_id open[SIM_SOCKETS_MAX];          // by slot; 0: none
     gw_conn_id former[SIM_SOCKETS_MAX];        // the one before
@@ -140,13 +141,17 @@ static void server_message(const struct gw_event *event, struct sim_record *reco
 
 static uint32_t slot_peer(uint32_t slot) { return sim.wires[sim.sockets[slot].wire].peer; }
 
-// No peer ever has more connections that nobody trusts than its share.
+// No peer ever has more connections that nobody trusts than its share, nor have all more than theirs. (One that was displaced
+// may be told as opened, and its end after that.)
 static void server_opened(uint32_t slot) {
-    uint32_t untrusted = 0;
+    uint32_t untrusted = 0, of_all = 0;
     for (uint32_t other = 0; other < sim.sockets_max; other++) {
-        untrusted += run.open[other] != 0 && !run.trusted[other] && slot_peer(other) == slot_peer(slot);
+        const int counts = run.open[other] != 0 && !run.trusted[other] && gw_conn_peer(run.reactor, run.open[other]) != 0;
+        of_all += (uint32_t)counts;
+        untrusted += counts && slot_peer(other) == slot_peer(slot);
     }
     CHECK(run.share == 0 || untrusted <= run.share);
+    CHECK(run.share_of_all == 0 || of_all <= run.share_of_all);
     if (sim_below(&run.random, 2)) {
         const int error = gw_conn_trust(run.reactor, run.open[slot]);
         CHECK(error == 0 || error == GW_ENOCONN);   // its end is told later in this batch
@@ -293,6 +298,7 @@ static void run_open(void) {
         config.write_stall_ms = among(50, 1000);
         config.close_ms = among(20, 200);
         config.untrusted_per_peer_max = run.share = among(0, 1) * among(1, 3);
+        config.untrusted_max = run.share_of_all = run.share == 0 ? 0 : among(0, 1) * among(1, config.connections_max);
     }
     const struct gw_io_config io = { .sockets_max = config.connections_max,
                                      .receive_buffers = config.receive_buffers,

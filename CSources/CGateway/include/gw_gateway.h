@@ -132,7 +132,7 @@ const char *gw_reactor_backend(const struct gw_reactor *reactor, int *refusal);
 
 struct gw_stats {
     uint64_t accepted, closed;        // connections since the start
-    uint64_t handshakes_failed, peers_refused;    // refused: closed as accepted, see untrusted_per_peer_max
+    uint64_t handshakes_failed, peers_refused, peers_displaced;    // see untrusted_per_peer_max, untrusted_max
     uint64_t messages_in, messages_out, turns, syscalls;
     uint64_t bytes_in, bytes_out;     // on the socket
     uint64_t bytes_inflated;          // of messages, those that were never whole too

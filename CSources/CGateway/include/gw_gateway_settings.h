@@ -21,6 +21,9 @@ struct gw_config {
     uint32_t fragments_max;         // a message in more fragments is answered with 1009
     uint32_t untrusted_per_peer_max;   // connections of one IPv4 address or IPv6 /64 that gw_conn_trust has not been
                                     // called for; one more is closed as it is accepted. 0: any number
+    uint32_t untrusted_max;         // of all addresses together, and never the last of connections_max: one more takes
+                                    // the place of the oldest of the address that has the most of them, if that is more
+                                    // than its own would have, and is closed else. 0: any number
     uint32_t outbound_bytes_max;    // a connection's queue; with so much queued a send is GW_EFULL. From half
                                     // of it on its own messages wait, so that an echo never meets the limit
     uint64_t pool_bytes_max;        // all buffers, committed when touched; >= 128 KiB, >= 4 message_bytes_max
