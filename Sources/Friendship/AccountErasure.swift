@@ -25,7 +25,6 @@ public let friendshipErasure = OutboxConsumer("friendship") { entry, connection 
     // Looked at once more under the lock.
     guard try await connection.query(Queries.tied(to: user, limit: 1)).isEmpty else { return .unfinished }
     _ = try await connection.pipeline([
-        "DELETE FROM friendship.requests WHERE sender = \(user) OR recipient = \(user)",
         "DELETE FROM friendship.blocks WHERE user_id = \(user)",
         "DELETE FROM friendship.groups WHERE user_id = \(user)",
         "DELETE FROM friendship.changes WHERE user_id = \(user)",
@@ -40,12 +39,10 @@ private func sever(_ user: Int64, from peers: [Int64], on connection: PostgresCo
         "DELETE FROM friendship.friends WHERE user_id = ANY (\(peers)) AND friend_id = \(user) RETURNING user_id",
         "DELETE FROM friendship.friends WHERE user_id = \(user) AND friend_id = ANY (\(peers))",
         """
-        DELETE FROM friendship.requests WHERE recipient = \(user) AND sender = ANY (\(peers)) AND state = 1
-        RETURNING sender
+        DELETE FROM friendship.requests WHERE recipient = \(user) AND sender = ANY (\(peers)) RETURNING sender
         """,
         """
-        DELETE FROM friendship.requests WHERE sender = \(user) AND recipient = ANY (\(peers)) AND state = 1
-        RETURNING recipient
+        DELETE FROM friendship.requests WHERE sender = \(user) AND recipient = ANY (\(peers)) RETURNING recipient
         """,
     ])
     let (friends, askers, asked) = (try ids(answers[0]), try ids(answers[2]), try ids(answers[3]))

@@ -11,11 +11,11 @@ enum Queries {
         let before = page.cursor == 0 ? Int64.max : page.cursor
         return """
             (SELECT \(unescaped: FriendshipStore.requestColumns) FROM friendship.requests
-             WHERE sender = \(user) AND state = 1 AND expires_at > now() AND id < \(before)
+             WHERE sender = \(user) AND expires_at > now() AND id < \(before)
              ORDER BY id DESC LIMIT \(page.fetched))
             UNION ALL
             (SELECT \(unescaped: FriendshipStore.requestColumns) FROM friendship.requests
-             WHERE recipient = \(user) AND state = 1 AND expires_at > now() AND id < \(before)
+             WHERE recipient = \(user) AND expires_at > now() AND id < \(before)
              ORDER BY id DESC LIMIT \(page.fetched))
             ORDER BY id DESC LIMIT \(page.fetched)
             """
@@ -67,7 +67,7 @@ enum Queries {
         ) AS b ON true
         LEFT JOIN LATERAL (
             SELECT id, sender, recipient, message, created_at, expires_at FROM friendship.requests
-            WHERE c.kind = 3 AND state = 1 AND expires_at > now()
+            WHERE c.kind = 3 AND expires_at > now()
               AND least(sender, recipient) = least(\(user), c.peer_id)
               AND greatest(sender, recipient) = greatest(\(user), c.peer_id) LIMIT 1
         ) AS r ON true
@@ -104,7 +104,6 @@ enum Queries {
             SELECT expires_at <= now(), \(unescaped: FriendshipStore.requestColumns) FROM friendship.requests
             WHERE least(sender, recipient) = \(min(sender, recipient))
               AND greatest(sender, recipient) = \(max(sender, recipient))
-              AND state = 1
             """,
         ]
     }
@@ -115,7 +114,7 @@ enum Queries {
         SELECT EXISTS (SELECT FROM friendship.friends WHERE user_id = \(one) AND friend_id = \(other))
             OR EXISTS (SELECT FROM friendship.requests
                        WHERE least(sender, recipient) = \(min(one, other))
-                         AND greatest(sender, recipient) = \(max(one, other)) AND state = 1)
+                         AND greatest(sender, recipient) = \(max(one, other)))
         """
     }
 
@@ -125,9 +124,9 @@ enum Queries {
         SELECT DISTINCT peer FROM (
             (SELECT friend_id AS peer FROM friendship.friends WHERE user_id = \(user) LIMIT \(limit))
             UNION ALL
-            (SELECT recipient FROM friendship.requests WHERE sender = \(user) AND state = 1 LIMIT \(limit))
+            (SELECT recipient FROM friendship.requests WHERE sender = \(user) LIMIT \(limit))
             UNION ALL
-            (SELECT sender FROM friendship.requests WHERE recipient = \(user) AND state = 1 LIMIT \(limit))
+            (SELECT sender FROM friendship.requests WHERE recipient = \(user) LIMIT \(limit))
         ) AS tied LIMIT \(limit)
         """
     }
@@ -135,7 +134,7 @@ enum Queries {
     static func due(limit: Int) -> PostgresQuery {
         """
         SELECT id, sender, recipient FROM friendship.requests
-        WHERE state = 1 AND expires_at <= now() ORDER BY expires_at LIMIT \(limit)
+        WHERE expires_at <= now() ORDER BY expires_at LIMIT \(limit)
         """
     }
 }

@@ -74,7 +74,6 @@ extension FriendshipStore {
             """
             SELECT \(unescaped: requestColumns) FROM friendship.requests
             WHERE least(sender, recipient) = \(min(user, peer)) AND greatest(sender, recipient) = \(max(user, peer))
-              AND state = 1
             """)
         guard let row = pending.first else { return }
         let request = try request(row)

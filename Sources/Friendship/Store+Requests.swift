@@ -75,7 +75,7 @@ extension FriendshipStore {
                 Change.lock(sender, recipient),
                 """
                 SELECT \(unescaped: Self.requestColumns) FROM friendship.requests
-                WHERE id = \(id) AND state = 1 AND expires_at <= now()
+                WHERE id = \(id) AND expires_at <= now()
                 """,
             ])
             guard let row = answers[1].first else { return }
@@ -125,7 +125,7 @@ extension FriendshipStore {
         try await requireRoom(for: request, on: connection)
         request.state = .accepted
         _ = try await connection.pipeline([
-            Self.settle(request),
+            Self.forget(request),
             """
             INSERT INTO friendship.friends (user_id, friend_id)
             VALUES (\(request.from), \(request.to)), (\(request.to), \(request.from))
@@ -165,18 +165,16 @@ extension FriendshipStore {
             """,
             """
             SELECT \(unescaped: requestColumns) FROM friendship.requests
-            WHERE id = \(id) AND \(unescaped: column) = \(user) AND state = 1 AND expires_at > now()
+            WHERE id = \(id) AND \(unescaped: column) = \(user) AND expires_at > now()
             """,
         ])
         guard let row = answers[1].first else { throw FriendshipError.noSuchRequest }
         return try request(row)
     }
 
-    private static func settle(_ request: Ringway_V1_FriendRequest) -> PostgresQuery {
-        """
-        UPDATE friendship.requests SET state = \(Int16(request.state.rawValue)), answered_at = now()
-        WHERE id = \(request.id)
-        """
+    /// What became of it stands in the logs of both.
+    private static func forget(_ request: Ringway_V1_FriendRequest) -> PostgresQuery {
+        "DELETE FROM friendship.requests WHERE id = \(request.id)"
     }
 
     /// Ends a pending request of two locked users without a friendship.
@@ -194,7 +192,7 @@ extension FriendshipStore {
             default: .rejected
             }
         _ = try await connection.pipeline([
-            settle(request),
+            forget(request),
             Change.countPending(-1, from: request.from, to: request.to),
             Change.note(.request, between: request.from, and: request.to),
             Change.tell(change, between: request.from, and: request.to, request),

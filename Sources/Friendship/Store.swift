@@ -21,7 +21,7 @@ struct Versioned<Value: Sendable>: Sendable {
 }
 
 struct FriendshipStore: Sendable {
-    static let requestColumns: StaticString = "id, sender, recipient, message, state, created_at, expires_at"
+    static let requestColumns: StaticString = "id, sender, recipient, message, created_at, expires_at"
 
     let postgres: PostgresClient
     let settings: FriendshipSettings
@@ -142,7 +142,7 @@ struct FriendshipStore: Sendable {
             changes.requests.append(
                 try request(
                     row[6, as: Int64.self], row[7, as: Int64.self], row[8, as: Int64.self],
-                    row[5, as: String.self], 1, createdAt, row[9, as: Date.self]))
+                    row[5, as: String.self], createdAt, row[9, as: Date.self]))
         case (.request, nil): changes.endedRequestUserIds.append(peer)
         case (nil, _): break
         }
@@ -154,20 +154,18 @@ struct FriendshipStore: Sendable {
     static func request(_ row: PostgresRow, from first: Int = 0) throws -> Ringway_V1_FriendRequest {
         try request(
             row[first, as: Int64.self], row[first + 1, as: Int64.self], row[first + 2, as: Int64.self],
-            row[first + 3, as: String.self], row[first + 4, as: Int.self], row[first + 5, as: Date.self],
-            row[first + 6, as: Date.self])
+            row[first + 3, as: String.self], row[first + 4, as: Date.self], row[first + 5, as: Date.self])
     }
 
     private static func request(
-        _ id: Int64, _ sender: Int64, _ recipient: Int64, _ message: String, _ state: Int, _ createdAt: Date,
-        _ expiresAt: Date
+        _ id: Int64, _ sender: Int64, _ recipient: Int64, _ message: String, _ createdAt: Date, _ expiresAt: Date
     ) -> Ringway_V1_FriendRequest {
         .with {
             $0.id = id
             $0.from = sender
             $0.to = recipient
             $0.message = message
-            $0.state = Ringway_V1_FriendRequest.State(rawValue: state) ?? .unspecified
+            $0.state = .pending
             $0.createdAt = Google_Protobuf_Timestamp(microsecondsOf: createdAt)
             $0.expiresAt = Google_Protobuf_Timestamp(microsecondsOf: expiresAt)
         }

@@ -179,8 +179,8 @@ struct Seed: SettingsCommand {
             SELECT s.id, p.kind, p.peer, row_number() OVER (PARTITION BY s.id ORDER BY p.kind, p.peer)
             FROM seeded s, LATERAL (
                 SELECT 1 AS kind, friend_id AS peer FROM friendship.friends WHERE user_id = s.id
-                UNION ALL SELECT 3, recipient FROM friendship.requests WHERE sender = s.id AND state = 1
-                UNION ALL SELECT 3, sender FROM friendship.requests WHERE recipient = s.id AND state = 1
+                UNION ALL SELECT 3, recipient FROM friendship.requests WHERE sender = s.id
+                UNION ALL SELECT 3, sender FROM friendship.requests WHERE recipient = s.id
             ) AS p
             WHERE s.n BETWEEN \(first) AND \(last)
             """,
@@ -189,8 +189,8 @@ struct Seed: SettingsCommand {
             SELECT id, friends, sent, received, friends + sent + received
             FROM (SELECT id,
                     (SELECT count(*) FROM friendship.friends WHERE user_id = s.id) AS friends,
-                    (SELECT count(*) FROM friendship.requests WHERE sender = s.id AND state = 1) AS sent,
-                    (SELECT count(*) FROM friendship.requests WHERE recipient = s.id AND state = 1) AS received
+                    (SELECT count(*) FROM friendship.requests WHERE sender = s.id) AS sent,
+                    (SELECT count(*) FROM friendship.requests WHERE recipient = s.id) AS received
                   FROM seeded s WHERE n BETWEEN \(first) AND \(last)) AS counted
             """,
         ]

@@ -108,6 +108,33 @@ extension FriendshipServiceTests {
             }
         }
 
+        @Test func request__that_is_over_is_kept_nowhere_but_in_the_logs() async throws {
+            try await withFriendships { world in
+                let ends: [(Int64) async throws -> Void] = [
+                    { _ = try await world.reject($0, by: world.grace) }, { _ = try await world.withdraw($0, by: world.ada) },
+                    { try await world.age($0); try await world.handler.sweep() },
+                    { _ in _ = try await world.block(world.grace, by: world.ada) },
+                    { _ in
+                        try await world.unblock(world.grace, by: world.ada)
+                        _ = try await world.request(world.grace, world.ada)
+                        _ = try await world.request(world.ada, world.grace)
+                    },
+                ]
+                for (index, end) in ends.enumerated() {
+                    if index < ends.count - 1 { _ = try await world.request(world.ada, world.grace) }
+                    try await end(world.pending(of: world.ada).first ?? 0)
+                    let left = try await world.database.client.query("SELECT FROM friendship.requests")
+                    #expect(left.isEmpty, "after end \(index)")
+                }
+                try await world.expectCountsToAgree()
+                #expect(
+                    try await world.changes(of: world.grace).map(\.change) == [
+                        .requested, .rejected, .requested, .withdrawn, .requested, .expired, .requested, .withdrawn,
+                        .requested, .accepted,
+                    ])
+            }
+        }
+
         @Test func answer__belongs_to_the_recipient_of_a_pending_request() async throws {
             try await withFriendships { world in
                 let request = try await world.request(world.ada, world.grace)

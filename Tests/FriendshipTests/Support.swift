@@ -96,8 +96,8 @@ struct World {
             """
             SELECT user_id FROM friendship.owners o
             WHERE friends <> (SELECT count(*) FROM friendship.friends f WHERE f.user_id = o.user_id)
-               OR sent <> (SELECT count(*) FROM friendship.requests r WHERE r.sender = o.user_id AND r.state = 1)
-               OR received <> (SELECT count(*) FROM friendship.requests r WHERE r.recipient = o.user_id AND r.state = 1)
+               OR sent <> (SELECT count(*) FROM friendship.requests r WHERE r.sender = o.user_id)
+               OR received <> (SELECT count(*) FROM friendship.requests r WHERE r.recipient = o.user_id)
                OR groups <> (SELECT count(*) FROM friendship.groups g WHERE g.user_id = o.user_id)
                OR blocks <> (SELECT count(*) FROM friendship.blocks b WHERE b.user_id = o.user_id)
             """)
