@@ -13,6 +13,7 @@ public struct AuthPeers: Sendable {
     let groups: @Sendable (Caller) async throws -> [Ringway_V1_FriendGroup]
     let blocks: @Sendable (Caller) async throws -> [Ringway_V1_Block]
     let userSettings: @Sendable (Caller) async throws -> Ringway_V1_Settings
+    let cursors: @Sendable (Caller) async throws -> [Ringway_V1_Cursor]
     /// Events after a seq, and the newest seq of the log.
     let events: @Sendable (Caller, _ since: Int64) async throws -> (events: [Ringway_V1_Event], head: Int64)
 
@@ -23,6 +24,7 @@ public struct AuthPeers: Sendable {
         groups: @escaping @Sendable (Caller) async throws -> [Ringway_V1_FriendGroup],
         blocks: @escaping @Sendable (Caller) async throws -> [Ringway_V1_Block],
         userSettings: @escaping @Sendable (Caller) async throws -> Ringway_V1_Settings,
+        cursors: @escaping @Sendable (Caller) async throws -> [Ringway_V1_Cursor],
         events: @escaping @Sendable (Caller, Int64) async throws -> (events: [Ringway_V1_Event], head: Int64)
     ) {
         self.profile = profile
@@ -31,6 +33,7 @@ public struct AuthPeers: Sendable {
         self.groups = groups
         self.blocks = blocks
         self.userSettings = userSettings
+        self.cursors = cursors
         self.events = events
     }
 
@@ -63,6 +66,7 @@ public struct AuthPeers: Sendable {
             }
         }
         userSettings = { try await settings.getSettings(.init(), metadata: $0.metadata) }
+        cursors = { caller in try await inbox.listCursors(.with { $0.userID = caller.userID }).cursors }
         events = { caller, since in
             let request = Ringway_V1_ReadInboxRequest.with { ($0.since, $0.limit) = (since, Self.eventsAPage) }
             let page = try await inbox.readInbox(request, metadata: caller.metadata)

@@ -116,6 +116,7 @@ extension AuthHandler {
             page.friendRequests = try await peers.requests(caller)
             page.blocks = try await peers.blocks(caller)
             page.settings = try await peers.userSettings(caller)
+            page.cursors = try await peers.cursors(caller)
         }
         let (events, head) = try await peers.events(caller, request.since)
         page.events = events

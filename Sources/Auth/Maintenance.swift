@@ -1,8 +1,9 @@
-// What Auth does by itself, on every node: takes up the signing keys as they change, and ends accounts whose time has come.
-// What it changes, the database lets one node do.
+// What Auth does by itself, on every node: takes up the signing keys as they change, ends accounts whose time has come,
+// and forgets devices that have ended. What it changes, the database lets one node do.
 import Logging
 
 extension AuthHandler {
+    private static let sweepLimit = 200
     private static let retryInterval: Duration = .milliseconds(200)
 
     /// Until its task is cancelled.
@@ -43,6 +44,7 @@ extension AuthHandler {
         // Also without a change: a key that waits begins to sign.
         try await loadKeys()
         while try await store.eraseOne() {}
+        while try await store.forgetEnded(limit: Self.sweepLimit) == Self.sweepLimit {}
     }
 
     private func loadKeys() async throws {

@@ -2,6 +2,7 @@
 // what closes its sockets on every node.
 import Contract
 import Foundation
+import Outbox
 import Postgres
 import ServiceKit
 
@@ -28,10 +29,8 @@ extension AuthStore {
                 let session = Session(userID: account.userID, deviceID: try row.decode(Int64.self))
                 try await Self.revoke(session, on: connection)
             }
-            let answers = try await connection.pipeline(
-                Self.forgetEnded(of: account.userID)
-                    + [Self.addDevice(device, of: account.userID, with: token, lifetime: lifetime)])
-            let rows = answers[answers.count - 1]
+            let rows = try await connection.query(
+                Self.addDevice(device, of: account.userID, with: token, lifetime: lifetime))
             let session = Session(userID: account.userID, deviceID: try rows[0].decode(Int64.self))
             try await connection.query(Self.announcement(.added, session))
             return session
@@ -95,17 +94,33 @@ extension AuthStore {
         }
     }
 
-    /// The devices of a user that ended longer ago than any token lives: nothing asks for them any more, and a user who
-    /// logs in every day would have a thousand. A refresh that raced with the end may have left a token behind.
-    private static func forgetEnded(of user: Int64) -> [PostgresQuery] {
-        [
-            """
-            DELETE FROM auth.refresh_tokens AS token USING auth.devices AS device
-            WHERE device.user_id = \(user) AND device.revoked_at < now() - interval '1 hour'
-              AND token.user_id = device.user_id AND token.device_id = device.id
-            """,
-            "DELETE FROM auth.devices WHERE user_id = \(user) AND revoked_at < now() - interval '1 hour'",
-        ]
+    /// Forgets devices that ended longer ago than any token lives, name and address too, because nothing asks for them any
+    /// more; how many. The outbox tells who else keeps something of them. Nodes that do this at once pass over each other's.
+    func forgetEnded(limit: Int) async throws -> Int {
+        try await postgres.transaction { connection in
+            let rows = try await connection.query(
+                """
+                SELECT user_id, id FROM auth.devices WHERE revoked_at < now() - interval '1 hour'
+                ORDER BY revoked_at LIMIT \(limit) FOR UPDATE SKIP LOCKED
+                """)
+            guard !rows.isEmpty else { return 0 }
+            let ended = try rows.map { try $0.decode(Int64.self, Int64.self) }
+            let forgotten = DevicesForgotten(users: ended.map(\.0), devices: ended.map(\.1))
+            let deletions: [PostgresQuery] = ended.flatMap { user, device -> [PostgresQuery] in
+                [
+                    // A refresh that raced with the end may have left one behind.
+                    "DELETE FROM auth.refresh_tokens WHERE user_id = \(user) AND device_id = \(device)",
+                    "DELETE FROM auth.devices WHERE user_id = \(user) AND id = \(device)",
+                ]
+            }
+            _ = try await connection.pipeline(
+                deletions + [
+                    .appendToOutbox(
+                        "auth", topic: DevicesForgotten.topic, key: DevicesForgotten.key, payload: forgotten.payload,
+                        to: DevicesForgotten.consumers)
+                ])
+            return ended.count
+        }
     }
 
     static func addDevice(

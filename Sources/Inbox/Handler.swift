@@ -1,4 +1,4 @@
-// The log over gRPC and HTTP: the caller's own, and nobody else's.
+// The log over gRPC and HTTP: the caller's own, and nobody else's. For services: a user's cursors.
 import Contract
 import GRPCCore
 import Postgres
@@ -30,5 +30,13 @@ public struct InboxHandler: Ringway_V1_InboxService.SimpleServiceProtocol {
             // An append between the two reads makes the events newer than the head that was read first.
             $0.headSeq = max(head, events.last?.seq ?? 0)
         }
+    }
+
+    /// For services: the user comes from the request, because no user calls it.
+    public func listCursors(
+        request: Ringway_V1_ListCursorsRequest, context: ServerContext
+    ) async throws -> Ringway_V1_ListCursorsResponse {
+        let cursors = try await store.cursors(of: request.userID)
+        return .with { $0.cursors = cursors }
     }
 }

@@ -1,5 +1,6 @@
 // Logs in Postgres (deploy/migrations/0001_inbox.sql). This file: what is read. Every read is whole: it returns what there
 // is after a seq, in order, with nothing left out, or fails. Store+Append.swift: the one statement that writes messages.
+import Contract
 import Foundation
 import Postgres
 
@@ -43,6 +44,18 @@ public struct InboxStore: Sendable {
         let rows = try await postgres.query("SELECT seq FROM inbox.heads WHERE user_id = \(user)")
         guard let row = rows.first else { return nil }
         return try row[0, as: Int64.self]
+    }
+
+    /// How far each device has acknowledged its user's log.
+    func cursors(of user: Int64) async throws(PostgresError) -> [Ringway_V1_Cursor] {
+        let rows = try await postgres.query(
+            "SELECT device_id, acked_seq FROM inbox.cursors WHERE user_id = \(user) ORDER BY device_id")
+        var cursors: [Ringway_V1_Cursor] = []
+        for row in rows {
+            let (device, seq) = try row.decode(Int64.self, Int64.self)
+            cursors.append(.with { ($0.deviceID, $0.ackedSeq) = (device, seq) })
+        }
+        return cursors
     }
 
     /// The newest seqs of many logs.

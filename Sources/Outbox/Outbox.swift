@@ -42,6 +42,36 @@ public enum AccountDeleted {
     public static let consumers = ["profile", "friendship", "inbox"]
 }
 
+/// Devices that have ended are forgotten, some at a time.
+public struct DevicesForgotten: Equatable, Sendable {
+    public static let topic = "devices.forgotten"
+    public static let consumers = ["inbox"]
+    /// Of all of them: they concern many users, and no order matters.
+    public static let key: Int64 = 0
+
+    /// Whose device each of the others is.
+    public let users: [Int64]
+    public let devices: [Int64]
+
+    public init(users: [Int64], devices: [Int64]) {
+        precondition(users.count == devices.count)
+        (self.users, self.devices) = (users, devices)
+    }
+
+    /// All users, then all devices, eight bytes each, the highest first.
+    public init?(payload: [UInt8]) {
+        guard payload.count.isMultiple(of: 16) else { return nil }
+        let ids = stride(from: 0, to: payload.count, by: 8).map { start in
+            payload[start..<start + 8].reduce(0) { $0 << 8 | Int64($1) }
+        }
+        self.init(users: Array(ids.prefix(ids.count / 2)), devices: Array(ids.suffix(ids.count / 2)))
+    }
+
+    public var payload: [UInt8] {
+        (users + devices).flatMap { id in stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: id >> $0) } }
+    }
+}
+
 extension PostgresQuery {
     /// One row a consumer, in the order given. `schema` is the writing service's own. Whoever writes several entries of
     /// one key holds a lock that orders them: ids are taken before commits.

@@ -60,6 +60,7 @@ public enum AccessPolicy {
         "ringway.v1.FriendshipService/ListRelationChanges": .user,
         "ringway.v1.FriendshipService/GetRelations": .service,
         "ringway.v1.InboxService/ReadInbox": .user,
+        "ringway.v1.InboxService/ListCursors": .service,
         "ringway.v1.GatewayService/LocateGateway": .user,
         "grpc.health.v1.Health/Check": .anyone,
         "grpc.health.v1.Health/List": .anyone,

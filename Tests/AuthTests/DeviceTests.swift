@@ -2,6 +2,10 @@
 import Contract
 import Foundation
 import GRPCCore
+import Inbox
+import Logging
+import Outbox
+import Postgres
 import ServiceKit
 import TestSupport
 import Testing
@@ -127,28 +131,77 @@ extension AuthServiceTests {
             }
         }
 
-        @Test func log_in__forgets_devices_that_ended_long_ago() async throws {
+        @Test func devices_that_ended_long_ago__are_forgotten_with_their_cursors() async throws {
             try await withAuth { world in
                 let old = try await world.register("ada")
                 let recent = try await world.logIn("ada")
-                try await world.logOut(old.accessToken)
-                try await world.logOut(recent.accessToken)
+                let current = try await world.logIn("ada")
+                let client = world.database.client
+                for device in [old, recent] { try await world.logOut(device.accessToken) }
                 // As a refresh leaves it that was under way at the end.
-                try await world.database.client.query(
+                try await client.query(
                     """
                     INSERT INTO auth.refresh_tokens (digest, user_id, device_id, expires_at)
                     VALUES (sha256('left'), \(old.userID), \(old.deviceID), now() + interval '1 day')
                     """)
-                try await world.database.client.query(
+                try await client.query(
+                    """
+                    INSERT INTO inbox.cursors (user_id, device_id, acked_seq)
+                    SELECT user_id, id, 1 FROM auth.devices UNION ALL SELECT 1, \(old.deviceID), 1
+                    """)
+                try await client.query(
                     "UPDATE auth.devices SET revoked_at = now() - interval '2 hours' WHERE id = \(old.deviceID)")
-                let grace = try await world.register("grace")
-                let new = try await world.logIn("ada")
-                let rows = try await world.database.client.query("SELECT id FROM auth.devices ORDER BY id")
-                let kept = try rows.map { try $0.decode(Int64.self) }
-                #expect(kept == [recent.deviceID, grace.deviceID, new.deviceID])
+                try await world.handler.maintainOnce()
+                try await world.handler.maintainOnce()
+                let kept = try await client.query("SELECT id FROM auth.devices ORDER BY id").map { try $0.decode(Int64.self) }
+                #expect(kept == [recent.deviceID, current.deviceID])
                 #expect(await status { _ = try await world.verify(old.accessToken) }?.code == .unauthenticated)
-                #expect(try await world.verify(new.accessToken).deviceID == new.deviceID)
+                _ = try await world.verify(current.accessToken)
+
+                let relay = OutboxRelay(
+                    schema: "auth", postgres: client, consumers: [inboxErasure], logger: Logger(label: "test"))
+                await relay.deliverAll()
+                await relay.deliverAll()
+                let cursors = try await client.query("SELECT user_id, device_id FROM inbox.cursors ORDER BY device_id, user_id")
+                    .map { try $0.decode(Int64.self, Int64.self) }
+                // Another user's, whose device happens to have the same number, too.
+                #expect(cursors.map(\.0) == [1, old.userID, old.userID])
+                #expect(cursors.map(\.1) == [old.deviceID, recent.deviceID, current.deviceID])
+                #expect(try await world.count("SELECT count(*) FROM auth.outbox") == 0)
             }
+        }
+
+        @Test func devices_that_ended__are_forgotten_once_by_many_nodes_and_in_bounded_steps() async throws {
+            try await withAuth { world in
+                let ada = try await world.register("ada")
+                let client = world.database.client
+                try await client.query(
+                    """
+                    INSERT INTO auth.devices (user_id, name, platform, revoked_at)
+                    SELECT \(ada.userID), 'd', 'linux', now() - interval '2 hours' FROM generate_series(1, 450)
+                    """)
+                let store = world.handler.store
+                #expect(try await store.forgetEnded(limit: 10) == 10)
+                await withTaskGroup(of: Void.self) { group in
+                    for _ in 0..<4 { group.addTask { try? await world.handler.maintainOnce() } }
+                }
+                try await world.handler.maintainOnce()
+                #expect(try await store.forgetEnded(limit: 10) == 0)
+                let rows = try await client.query("SELECT payload FROM auth.outbox")
+                let payloads = try rows.map { try $0.decode(Data.self) }
+                let told = payloads.compactMap { DevicesForgotten(payload: Array($0)) }
+                #expect(told.flatMap(\.devices).count == 450)
+                #expect(Set(told.flatMap(\.devices)).count == 450)
+                #expect(told.allSatisfy { $0.devices.count <= 200 && Set($0.users) == [ada.userID] })
+                _ = try await world.verify(ada.accessToken)
+            }
+        }
+
+        @Test func forgotten_devices__are_the_same_behind_their_payload() {
+            let some = DevicesForgotten(users: [1, .max, 0], devices: [.min, -1, 251_421_239_678_074_881])
+            #expect(DevicesForgotten(payload: some.payload) == some)
+            #expect(DevicesForgotten(payload: []) == DevicesForgotten(users: [], devices: []))
+            for count in [1, 8, 15, 17] { #expect(DevicesForgotten(payload: [UInt8](repeating: 1, count: count)) == nil) }
         }
 
         @Test func log_ins_at_once__never_exceed_the_cap() async throws {

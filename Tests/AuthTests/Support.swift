@@ -107,7 +107,7 @@ extension AuthPeers {
     /// Nothing but the user's own id in each part.
     static let none = AuthPeers(
         profile: { caller in .with { $0.userID = caller.userID } }, friends: { _ in [] }, requests: { _ in [] },
-        groups: { _ in [] }, blocks: { _ in [] }, userSettings: { _ in .init() },
+        groups: { _ in [] }, blocks: { _ in [] }, userSettings: { _ in .init() }, cursors: { _ in [] },
         events: { _, _ in ([], 0) })
 }
 

@@ -150,6 +150,28 @@ extension InboxTests {
             }
         }
 
+        @Test func list_cursors__tells_how_far_a_users_devices_are() async throws {
+            try await withInboxes(2) { world in
+                let store = CursorStore(postgres: world.postgres, logger: quiet)
+                let (ada, grace) = (world.users[0], world.users[1])
+                for (user, device, seq) in [(ada, 8, 3), (ada, 7, 5), (grace, 9, 1)] as [(Int64, Int64, Int64)] {
+                    store.acknowledge(user: user, device: device, seq: seq)
+                }
+                await store.flush()
+                let handler = InboxHandler(postgres: world.postgres)
+                try await withServer([handler]) { client in
+                    let inbox = Ringway_V1_InboxService.Client(wrapping: client)
+                    let expected: [(Int64, [[Int64]])] = [
+                        (ada, [[7, 5], [8, 3]]), (grace, [[9, 1]]), (0, []), (-1, []), (404, []), (.max, []),
+                    ]
+                    for (user, cursors) in expected {
+                        let found = try await inbox.listCursors(.with { $0.userID = user }).cursors
+                        #expect(found.map { [$0.deviceID, $0.ackedSeq] } == cursors)
+                    }
+                }
+            }
+        }
+
         @Test func read_inbox__refuses_what_makes_no_sense() async throws {
             try await withInboxes(1) { world in
                 let handler = InboxHandler(postgres: world.postgres)

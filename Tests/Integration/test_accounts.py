@@ -42,7 +42,7 @@ def wait_until(holds, timeout=20):
         time.sleep(0.02)
 
 
-def test_export_holds_what_every_service_keeps(friends):
+def test_export_holds_what_every_service_keeps(friends, connect):
     alice, bob = friends
     alice.ok("POST", "/v1/account/email", {"password": PASSWORD, "email": f"{alice.username}@example.org"})
     group = alice.ok("POST", "/v1/friend-groups", {"name": "work"})
@@ -51,6 +51,10 @@ def test_export_holds_what_every_service_keeps(friends):
     alice.ok("POST", "/v1/friend-requests", {"to": carol.user})
     alice.ok("POST", "/v1/blocks", {"userId": dave.user})
     alice.ok("PATCH", "/v1/settings", {"push": {"previews": False}, "privacy": {"find": {"kind": "NOBODY"}}})
+    socket = connect(alice)
+    socket.send({"ack": {"seq": "1"}})
+    assert socket.is_alive()
+    wait_until(lambda: "cursors" in alice.ok("GET", "/v1/account/export"))
     export = alice.ok("GET", "/v1/account/export")
     assert export["account"]["email"] == f"{alice.username}@example.org"
     assert [device["id"] for device in export["devices"]] == [alice.device]
@@ -60,6 +64,7 @@ def test_export_holds_what_every_service_keeps(friends):
     assert [request["to"] for request in export["friendRequests"]] == [carol.user]
     assert [block["userId"] for block in export["blocks"]] == [dave.user]
     assert export["settings"] == alice.ok("GET", "/v1/settings")
+    assert export["cursors"] == [{"deviceId": alice.device, "ackedSeq": "1"}]
     assert export["events"] == alice.log()
     assert "nextSince" not in export
 

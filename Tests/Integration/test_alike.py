@@ -17,8 +17,8 @@ from test_authorization import OF_USERS, RELATIONS, Scene, end, name
 from wire import Account, Api, Socket
 
 # What the server does by itself at times of its own, and the look at a device that it repeats after a second.
-UPKEEP = ("auth.outbox", "auth.signing_keys", "auth.revoked_keys", "delete_after <= now()", "ORDER BY expires_at LIMIT", "INTO profile.last_seen",
-          "'last_seen', NEW", "SELECT FROM auth.devices")
+UPKEEP = ("auth.outbox", "auth.signing_keys", "auth.revoked_keys", "delete_after <= now()", "revoked_at < now()",
+          "ORDER BY expires_at LIMIT", "INTO profile.last_seen", "'last_seen', NEW", "SELECT FROM auth.devices")
 # For blocking an id, where the answer never says whether it is anybody's.
 STRANGERS = {"stranger", "blocked_by", "deleted", "nobody"}
 ROWS = [row for row in OF_USERS if row["nobody"]]

@@ -23,6 +23,8 @@ SCHEMAS = {"auth", "profile", "friendship", "inbox"}
 # What a seeded database lacks, for all of its users: without it those tables would be too small for an index.
 FILL = """
     INSERT INTO auth.devices (user_id, name, platform) SELECT id, 'd', 'linux' FROM auth.accounts;
+    INSERT INTO auth.devices (user_id, name, platform, revoked_at)
+        SELECT id, 'ended', 'linux', now() - interval '2 hours' FROM auth.accounts LIMIT 500;
     INSERT INTO auth.refresh_tokens (digest, user_id, device_id, expires_at)
         SELECT sha256(id::text::bytea), user_id, id, now() + interval '1 day' FROM auth.devices;
     INSERT INTO profile.last_seen (user_id, at) SELECT id, now() FROM auth.accounts;
@@ -143,7 +145,7 @@ def test_everything_is_read_by_index(database):
     seen = plans.read()
     for table in ("profile.profiles", "profile.settings", "profile.privacy", "friendship.friends", "friendship.requests",
                   "friendship.owners", "friendship.changes", "friendship.groups", "friendship.blocks", "auth.devices",
-                  "auth.accounts", "auth.refresh_tokens", "inbox.heads", "inbox.events"):
+                  "auth.accounts", "auth.refresh_tokens", "inbox.heads", "inbox.events", "inbox.cursors"):
         assert any(table in statement for statement, _ in seen), f"no plan for {table} among {len(seen)}"
     found = {(fault, statement) for statement, plan in seen for fault in faults(plan)}
     assert not found, "\n\n".join(f"{fault}:\n{statement}" for fault, statement in sorted(found))

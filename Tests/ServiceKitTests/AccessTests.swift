@@ -32,7 +32,9 @@ private let ada = Caller(userID: 7, deviceID: 70)
         let open = contract.filter { AccessPolicy.access(to: $0) == .anyone }.map(\.method)
         #expect(Set(open) == ["Register", "LogIn", "Refresh", "GetAvatar", "ListKeys"])
         let internalOnes = contract.filter { AccessPolicy.access(to: $0) == .service }.map(\.method)
-        #expect(Set(internalOnes) == ["VerifyToken", "ListRevokedKeys", "GetRelations", "RecordLastSeen", "CheckAudience"])
+        #expect(Set(internalOnes) == [
+            "VerifyToken", "ListRevokedKeys", "GetRelations", "RecordLastSeen", "CheckAudience", "ListCursors",
+        ])
     }
 }
 

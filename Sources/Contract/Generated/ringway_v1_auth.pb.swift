@@ -580,6 +580,12 @@ public nonisolated struct Ringway_V1_ExportDataResponse: @unchecked Sendable {
   /// Clears the value of `settings`. Subsequent reads from it will return its default value.
   public mutating func clearSettings() {_uniqueStorage()._settings = nil}
 
+  /// How far the caller's devices have acknowledged the log, those of the last hour that have ended too.
+  public var cursors: [Ringway_V1_Cursor] {
+    get {_storage._cursors}
+    set {_uniqueStorage()._cursors = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1517,7 +1523,7 @@ nonisolated extension Ringway_V1_ExportDataRequest: SwiftProtobuf.Message, Swift
 
 nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ExportDataResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}account\0\u{1}devices\0\u{1}profile\0\u{1}friends\0\u{3}friend_requests\0\u{1}events\0\u{3}next_since\0\u{3}friend_groups\0\u{1}blocks\0\u{1}settings\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}account\0\u{1}devices\0\u{1}profile\0\u{1}friends\0\u{3}friend_requests\0\u{1}events\0\u{3}next_since\0\u{3}friend_groups\0\u{1}blocks\0\u{1}settings\0\u{1}cursors\0")
 
   fileprivate class _StorageClass {
     var _account: Ringway_V1_Account? = nil
@@ -1530,6 +1536,7 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
     var _friendGroups: [Ringway_V1_FriendGroup] = []
     var _blocks: [Ringway_V1_Block] = []
     var _settings: Ringway_V1_Settings? = nil
+    var _cursors: [Ringway_V1_Cursor] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1550,6 +1557,7 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
       _friendGroups = source._friendGroups
       _blocks = source._blocks
       _settings = source._settings
+      _cursors = source._cursors
     }
   }
 
@@ -1578,6 +1586,7 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
         case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._friendGroups) }()
         case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._blocks) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._settings) }()
+        case 11: try { try decoder.decodeRepeatedMessageField(value: &_storage._cursors) }()
         default: break
         }
       }
@@ -1620,6 +1629,9 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
       try { if let v = _storage._settings {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
       } }()
+      if !_storage._cursors.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._cursors, fieldNumber: 11)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1639,6 +1651,7 @@ nonisolated extension Ringway_V1_ExportDataResponse: SwiftProtobuf.Message, Swif
         if _storage._friendGroups != rhs_storage._friendGroups {return false}
         if _storage._blocks != rhs_storage._blocks {return false}
         if _storage._settings != rhs_storage._settings {return false}
+        if _storage._cursors != rhs_storage._cursors {return false}
         return true
       }
       if !storagesAreEqual {return false}

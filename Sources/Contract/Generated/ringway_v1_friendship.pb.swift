@@ -63,7 +63,7 @@ public nonisolated struct Ringway_V1_FriendRequest: Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
-  /// What has become of a request. Only PENDING ones are listed.
+  /// What has become of a request. PENDING ones are listed; an event tells what becomes of one, and it is kept no longer.
   public nonisolated enum State: SwiftProtobuf.Enum, Swift.CaseIterable {
     public typealias RawValue = Int
 

@@ -33,9 +33,23 @@ public enum Ringway_V1_InboxService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "ListCursors" metadata.
+        public enum ListCursors: Sendable {
+            /// Request type for "ListCursors".
+            public typealias Input = Ringway_V1_ListCursorsRequest
+            /// Response type for "ListCursors".
+            public typealias Output = Ringway_V1_ListCursorsResponse
+            /// Descriptor for "ListCursors".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.InboxService"),
+                method: "ListCursors",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "ringway.v1.InboxService" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
-            ReadInbox.descriptor
+            ReadInbox.descriptor,
+            ListCursors.descriptor
         ]
     }
 }
@@ -83,6 +97,24 @@ extension Ringway_V1_InboxService {
             request: GRPCCore.StreamingServerRequest<Ringway_V1_ReadInboxRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ReadInboxResponse>
+
+        /// Handle the "ListCursors" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how far a user's devices have acknowledged the log.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_ListCursorsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_ListCursorsResponse` messages.
+        func listCursors(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_ListCursorsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListCursorsResponse>
     }
 
     /// Service protocol for the "ringway.v1.InboxService" service.
@@ -114,6 +146,24 @@ extension Ringway_V1_InboxService {
             request: GRPCCore.ServerRequest<Ringway_V1_ReadInboxRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ReadInboxResponse>
+
+        /// Handle the "ListCursors" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how far a user's devices have acknowledged the log.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListCursorsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_ListCursorsResponse` message.
+        func listCursors(
+            request: GRPCCore.ServerRequest<Ringway_V1_ListCursorsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListCursorsResponse>
     }
 
     /// Simple service protocol for the "ringway.v1.InboxService" service.
@@ -143,6 +193,24 @@ extension Ringway_V1_InboxService {
             request: Ringway_V1_ReadInboxRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_ReadInboxResponse
+
+        /// Handle the "ListCursors" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how far a user's devices have acknowledged the log.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_ListCursorsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_ListCursorsResponse` to respond with.
+        func listCursors(
+            request: Ringway_V1_ListCursorsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_ListCursorsResponse
     }
 }
 
@@ -156,6 +224,17 @@ extension Ringway_V1_InboxService.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ReadInboxResponse>(),
             handler: { request, context in
                 try await self.readInbox(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Ringway_V1_InboxService.Method.ListCursors.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListCursorsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListCursorsResponse>(),
+            handler: { request, context in
+                try await self.listCursors(
                     request: request,
                     context: context
                 )
@@ -177,6 +256,17 @@ extension Ringway_V1_InboxService.ServiceProtocol {
         )
         return GRPCCore.StreamingServerResponse(single: response)
     }
+
+    public func listCursors(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_ListCursorsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListCursorsResponse> {
+        let response = try await self.listCursors(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
 }
 
 // Default implementation of methods from 'ServiceProtocol'.
@@ -188,6 +278,19 @@ extension Ringway_V1_InboxService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ReadInboxResponse> {
         return GRPCCore.ServerResponse<Ringway_V1_ReadInboxResponse>(
             message: try await self.readInbox(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func listCursors(
+        request: GRPCCore.ServerRequest<Ringway_V1_ListCursorsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListCursorsResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_ListCursorsResponse>(
+            message: try await self.listCursors(
                 request: request.message,
                 context: context
             ),
@@ -230,6 +333,29 @@ extension Ringway_V1_InboxService {
             deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ReadInboxResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ReadInboxResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListCursors" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how far a user's devices have acknowledged the log.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListCursorsRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListCursorsRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListCursorsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listCursors<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListCursorsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListCursorsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListCursorsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListCursorsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -286,6 +412,40 @@ extension Ringway_V1_InboxService {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "ListCursors" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: how far a user's devices have acknowledged the log.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_ListCursorsRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_ListCursorsRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_ListCursorsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func listCursors<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_ListCursorsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_ListCursorsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListCursorsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListCursorsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_InboxService.Method.ListCursors.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -316,6 +476,35 @@ extension Ringway_V1_InboxService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ReadInboxRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ReadInboxResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListCursors" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: how far a user's devices have acknowledged the log.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_ListCursorsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listCursors<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_ListCursorsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListCursorsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listCursors(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListCursorsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListCursorsResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -352,6 +541,39 @@ extension Ringway_V1_InboxService.ClientProtocol {
             metadata: metadata
         )
         return try await self.readInbox(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListCursors" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: how far a user's devices have acknowledged the log.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func listCursors<Result>(
+        _ message: Ringway_V1_ListCursorsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListCursorsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_ListCursorsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listCursors(
             request: request,
             options: options,
             onResponse: handleResponse

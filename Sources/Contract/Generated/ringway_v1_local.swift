@@ -482,6 +482,18 @@ extension Ringway_V1_InboxService {
                 Method.ReadInbox.descriptor, request,
                 handler: { try await service.readInbox(request: $0, context: $1) }, taker: taker)
         }
+
+        public func listCursors<Result: Sendable>(
+            request: ClientRequest<Ringway_V1_ListCursorsRequest>,
+            serializer: some MessageSerializer<Ringway_V1_ListCursorsRequest>,
+            deserializer: some MessageDeserializer<Ringway_V1_ListCursorsResponse>,
+            options: CallOptions,
+            onResponse taker: @Sendable @escaping (ClientResponse<Ringway_V1_ListCursorsResponse>) async throws -> Result
+        ) async throws -> Result {
+            try await door.call(
+                Method.ListCursors.descriptor, request,
+                handler: { try await service.listCursors(request: $0, context: $1) }, taker: taker)
+        }
     }
 }
 

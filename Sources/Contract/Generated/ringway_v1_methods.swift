@@ -39,6 +39,7 @@ extension MethodTypes {
         "ringway.v1.FriendshipService/GetRelations": .init(Ringway_V1_GetRelationsRequest.self, Ringway_V1_GetRelationsResponse.self),
         "ringway.v1.GatewayService/LocateGateway": .init(Ringway_V1_LocateGatewayRequest.self, Ringway_V1_LocateGatewayResponse.self),
         "ringway.v1.InboxService/ReadInbox": .init(Ringway_V1_ReadInboxRequest.self, Ringway_V1_ReadInboxResponse.self),
+        "ringway.v1.InboxService/ListCursors": .init(Ringway_V1_ListCursorsRequest.self, Ringway_V1_ListCursorsResponse.self),
         "ringway.v1.ProfileService/GetProfile": .init(Ringway_V1_GetProfileRequest.self, Ringway_V1_Profile.self),
         "ringway.v1.ProfileService/GetProfiles": .init(Ringway_V1_GetProfilesRequest.self, Ringway_V1_GetProfilesResponse.self),
         "ringway.v1.ProfileService/GetMyProfile": .init(Ringway_V1_GetMyProfileRequest.self, Ringway_V1_Profile.self),
