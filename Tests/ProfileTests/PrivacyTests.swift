@@ -145,7 +145,7 @@ import Testing
                 """
                 INSERT INTO profile.profiles (user_id, username, nickname)
                 SELECT id, 'user' || id, 'Name ' || md5(id::text) FROM generate_series(1, 20000) AS id
-                """)
+                """, timeout: .seconds(60))
             try await house.database.client.query("ANALYZE profile.profiles")
             for (query, index) in [
                 (
