@@ -141,6 +141,7 @@ import Testing
 
     @Test func hot_queries__read_by_index() async throws {
         try await withHouse { house in
+            // A trigram index of so many names takes seconds, and on a busy machine more than a query is usually given.
             try await house.database.client.query(
                 """
                 INSERT INTO profile.profiles (user_id, username, nickname)
