@@ -88,8 +88,8 @@ import Testing
             try await house.database.client.query(
                 """
                 INSERT INTO profile.profiles (user_id, username, nickname)
-                SELECT n, 'crowd' || n, 'abcd bcde cdea deab eabc' FROM generate_series(1, 200000) n
-                """)
+                SELECT n, 'crowd' || n, 'abcd bcde cdea deab eabc' FROM generate_series(1, 100000) n
+                """, timeout: .seconds(60))
             func search(_ query: String) async -> RPCError? {
                 await status {
                     _ = try await house.profiles.searchProfiles(.with { $0.query = query }, metadata: .bearer(house.ada))

@@ -14,10 +14,7 @@ public func withServer(
     _ body: (InProcessClient) async throws -> Void
 ) async throws {
     let transport = InProcessTransport()
-    try await withGRPCServer(
-        transport: transport.server, services: services,
-        interceptors: [AuthenticationInterceptor(door: door, verify: verify)]
-    ) { _ in
+    try await serving(services, on: transport, behind: AuthenticationInterceptor(door: door, verify: verify)) {
         try await withGRPCClient(transport: transport.client) { client in
             try await body(client)
         }
@@ -33,15 +30,27 @@ public func withServer(
 ) async throws {
     let transport = InProcessTransport()
     let client = GRPCClient(transport: transport.client)
-    try await withGRPCServer(
-        transport: transport.server, services: services(client),
-        interceptors: [AuthenticationInterceptor(door: door, verify: verify)]
-    ) { _ in
+    try await serving(services(client), on: transport, behind: AuthenticationInterceptor(door: door, verify: verify)) {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await client.runConnections() }
             defer { client.beginGracefulShutdown() }
             try await body(client)
         }
+    }
+}
+
+/// A body that calls nothing may be over before the server's task has begun.
+private func serving(
+    _ services: [any RegistrableRPCService], on transport: InProcessTransport, behind interceptor: AuthenticationInterceptor,
+    _ body: () async throws -> Void
+) async throws {
+    let server = GRPCServer(transport: transport.server, services: services, interceptors: [interceptor])
+    try await withThrowingDiscardingTaskGroup { group in
+        group.addTask {
+            do { try await server.serve() } catch let error as RuntimeError where error.code == .serverIsStopped {}
+        }
+        try await body()
+        server.beginGracefulShutdown()
     }
 }
 
