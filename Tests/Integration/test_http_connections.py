@@ -6,7 +6,7 @@ import time
 
 import pytest
 from server import Database, Server
-from wire import Account, Api
+from wire import Account, Api, is_ended
 
 SHARE = 8
 
@@ -24,26 +24,6 @@ def guarded(postgres_url):
 
 def connect(port, source="127.0.0.1"):
     return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
-
-
-def is_closed(stranger):
-    stranger.settimeout(2)
-    try:
-        return stranger.recv(1) == b""
-    except ConnectionResetError:
-        return True
-    except TimeoutError:
-        return False
-
-
-def is_ended(stranger):
-    stranger.settimeout(0.2)
-    try:
-        return stranger.recv(1) == b""
-    except ConnectionResetError:
-        return True
-    except TimeoutError:
-        return False
 
 
 def open_connections(server):
@@ -78,7 +58,7 @@ def test_an_address_has_a_share_of_strangers(guarded):
     wait_for(guarded, 4 * SHARE)
     for _ in range(100):
         with connect(guarded.http) as one_more:
-            assert is_closed(one_more)
+            assert is_ended(one_more)
     # Who is in stays, who comes from elsewhere is let in, and a place that is given back is taken.
     for member in members:
         assert get(member, token) == 200
@@ -154,7 +134,7 @@ def test_strangers_of_a_few_addresses_keep_nobody_out(postgres_url):
         members = [member(server, token)[0] for _ in range(8)]
         wait_for(server, 15)
         # One to get in, and from the last place on one each; from whom there were most of, in turn.
-        ended = {address: sum(is_ended(stranger) for stranger in strangers) for address, strangers in held.items()}
+        ended = {address: sum(is_ended(stranger, within=0.2) for stranger in strangers) for address, strangers in held.items()}
         assert sorted(ended.values()) == [1, 2, 2], ended
         # The busy push out nobody.
         for address in busy:
@@ -186,6 +166,6 @@ def test_a_token_is_shown_whatever_the_answer_is(guarded, path, status, is_looke
     known = [member(guarded, token, path) for _ in range(SHARE)]
     assert [answer for _, answer in known] == [status] * SHARE
     with connect(guarded.http) as one_more:
-        assert is_closed(one_more) != is_looked_at
+        assert is_ended(one_more) != is_looked_at
     for connection, _ in known:
         connection.close()

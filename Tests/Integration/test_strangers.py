@@ -6,7 +6,7 @@ import time
 import pytest
 from server import Database, Server
 from websockets.exceptions import WebSocketException
-from wire import Account, Api, Socket
+from wire import Account, Api, Socket, is_ended
 
 SHARE = 3
 
@@ -22,16 +22,6 @@ def guarded(request, postgres_url):
     finally:
         server.kill()
         database.drop()
-
-
-def is_ended(stranger):
-    stranger.settimeout(2)
-    try:
-        return stranger.recv(1) == b""
-    except ConnectionResetError:
-        return True
-    except TimeoutError:
-        return False
 
 
 def open_within(seconds, port, token):

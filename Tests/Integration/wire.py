@@ -216,3 +216,14 @@ def texts(events, sender=None):
 def assert_gap_free(events):
     seqs = [int(event["seq"]) for event in events]
     assert seqs == list(range(1, len(seqs) + 1)), "the log has a gap or a repetition"
+
+
+def is_ended(connection, within=2):
+    """Whether the server ends a socket on which nothing was said, within so many seconds."""
+    connection.settimeout(within)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
