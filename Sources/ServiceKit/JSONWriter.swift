@@ -303,7 +303,7 @@ extension JSONWriter {
         try list(value, fieldNumber) { try $0.message($1, naming) }
     }
 
-    // The contract's maps are from text to text.
+    // The contract's maps are from text to text, and are written by their keys' order: one message has one text.
 
     mutating func visitMapField<Key, Value: MapValueType>(
         fieldType: _ProtobufMap<Key, Value>.Type, value: _ProtobufMap<Key, Value>.BaseType, fieldNumber: Int
@@ -312,7 +312,7 @@ extension JSONWriter {
         try field(fieldNumber)
         bytes.append(UInt8(ascii: "{"))
         isFirst = true
-        for (key, text) in texts {
+        for (key, text) in texts.sorted(by: { $0.key < $1.key }) {
             comma()
             string(key)
             bytes.append(UInt8(ascii: ":"))

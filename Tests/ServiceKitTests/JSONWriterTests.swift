@@ -37,10 +37,21 @@ import Testing
         }
     }
 
-    /// Both say the same, or both refuse.
+    /// What a dictionary has held before decides the order in which it hands out what it holds.
+    @Test func map__is_written_alike_whatever_it_has_held() throws {
+        let custom = Dictionary(uniqueKeysWithValues: (0..<16).map { ("key\($0)", "\($0)") })
+        var roomy = custom
+        roomy.reserveCapacity(4096)
+        let texts = try [custom, roomy].map { map in try compare(Ringway_V1_Profile.with { $0.custom = map }) }
+        #expect(texts[0] == texts[1])
+    }
+
+    /// Both say the same, or both refuse. A map is written by its keys' order.
     @discardableResult
     private func compare(_ message: some Message) throws -> String {
-        let theirs: Result<[UInt8], any Error> = Result { try message.jsonUTF8Bytes() }
+        var options = JSONEncodingOptions()
+        options.useDeterministicOrdering = true
+        let theirs: Result<[UInt8], any Error> = Result { try message.jsonUTF8Bytes(options: options) }
         guard case .success(let expected) = theirs else {
             #expect(throws: (any Error).self) { try message.jsonAnswer() }
             return ""
