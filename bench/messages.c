@@ -7,8 +7,8 @@
 //
 // Phases: `sessions` opens that many more WebSockets with the pairs' tokens and looks at the server's memory;
 // `open` sends at a fixed rate, whatever the answers do, and counts a message's time from when it was due;
-// `closed` keeps `window` unanswered messages a sender. Exit status: 0 when nothing was refused, lost, doubled or
-// out of order.
+// `closed` keeps `window` unanswered messages a sender; `calls` keeps CALLS unanswered calls of what clients read most,
+// their profile and their friends, for as long. Exit status: 0 when nothing was refused, lost, doubled or out of order.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -29,6 +29,7 @@ enum {
     TEXT_BYTES_MAX = 4096,
     ACK_EVERY = 256,
     DRAIN_S = 15,
+    CALLS = 4,
 };
 
 struct options {
@@ -56,8 +57,9 @@ static struct client *clients;
 static unsigned clients_count;
 static int poller;
 static int refilling;  // the closed loop: an answer makes room for the next message
-static struct histogram to_sent, to_event;
-static uint64_t refused, disordered, gaps;
+static int recalling;  // the same for calls
+static struct histogram to_sent, to_event, to_reply;
+static uint64_t refused, disordered, gaps, called, replied;
 
 static void flush(struct client *c) {
     if (c->output_bytes == 0) {
@@ -91,6 +93,16 @@ static void queue_message(struct client *c, uint64_t due_ns) {
         text, sizeof text, "{\"send\":{\"clientId\":\"%llu-%llu\",\"to\":\"%s\",\"body\":{\"text\":\"%llu %llu\"}}}",
         (unsigned long long)c->sent, (unsigned long long)due_ns, c->friend->account.user_id,
         (unsigned long long)c->sent, (unsigned long long)due_ns);
+    queue(c, WS_TEXT, text, (size_t)length);
+}
+
+// The id is the time.
+static void queue_call(struct client *c, uint64_t now) {
+    static const char *const methods[] = { "ProfileService/GetMyProfile", "FriendshipService/ListFriends" };
+    char text[128];
+    const int length = snprintf(text, sizeof text, "{\"call\":{\"id\":\"%llu-%llu\",\"method\":\"ringway.v1.%s\"}}",
+                                (unsigned long long)called, (unsigned long long)now, methods[called % 2]);
+    called++;
     queue(c, WS_TEXT, text, (size_t)length);
 }
 
@@ -134,6 +146,20 @@ static void take_event(struct client *c, const char *text, size_t length, uint64
     }
 }
 
+static void take_reply(struct client *c, const char *text, size_t length, uint64_t now) {
+    char id[48];
+    unsigned long long number, asked;
+    if (!json_string(text, length, "id", id, sizeof id) || sscanf(id, "%llu-%llu", &number, &asked) != 2) {
+        die("a reply without an id of ours: %.*s", (int)length, text);
+    }
+    replied++;
+    refused += memmem(text, length, "\"json\":{\"", 9) == NULL;
+    histogram_add(&to_reply, now - asked);
+    if (recalling) {
+        queue_call(c, now);
+    }
+}
+
 static int begins(const char *text, size_t length, const char *with) {
     return length >= strlen(with) && memcmp(text, with, strlen(with)) == 0;
 }
@@ -145,6 +171,8 @@ static void take_text(struct client *c, const char *text, size_t length, uint64_
     } else if (begins(text, length, "{\"event\":")) {
         saw_seq(c, text, length, "seq");
         take_event(c, text, length, now);
+    } else if (begins(text, length, "{\"reply\":")) {
+        take_reply(c, text, length, now);
     } else if (begins(text, length, "{\"welcome\":")) {
         saw_seq(c, text, length, "headSeq");
         c->welcomed = 1;
@@ -384,6 +412,35 @@ static int measure(const char *phase, void (*send_all)(uint64_t began)) {
     return missing == 0 && refused == 0 && disordered == 0 && gaps == 0;
 }
 
+static int measure_calls(void) {
+    refused = 0;
+    const struct usage before = process_usage(options.server);
+    const uint64_t began = clock_ns();
+    recalling = 1;
+    for (unsigned i = 0; i < clients_count * CALLS; i++) {
+        queue_call(&clients[i % clients_count], clock_ns());
+        flush(&clients[i % clients_count]);
+    }
+    while (clock_ns() < began + (uint64_t)(options.closed_seconds * 1e9)) {
+        turn(10000000);
+    }
+    recalling = 0;
+    const uint64_t answered = replied;
+    const double took = (double)(clock_ns() - began) / 1e9;
+    const struct usage after = process_usage(options.server);
+    for (const uint64_t until = clock_ns() + DRAIN_S * 1000000000ull; replied < called && clock_ns() < until;) {
+        turn(10000000);
+    }
+    printf("{\"phase\":\"calls\",\"callers\":%u,\"calls\":%llu,\"seconds\":%.2f,\"calls_per_s\":%.0f,\"p50_ms\":%.2f,"
+           "\"p99_ms\":%.2f,\"server_cpu_us\":%.1f,\"missing\":%llu,\"refused\":%llu}\n",
+           clients_count, (unsigned long long)answered, took, (double)answered / took, histogram_us(&to_reply, 0.5) / 1000,
+           histogram_us(&to_reply, 0.99) / 1000,
+           answered ? (double)(after.cpu_ns - before.cpu_ns) / 1000 / (double)answered : 0.0,
+           (unsigned long long)(called - replied), (unsigned long long)refused);
+    fflush(stdout);
+    return replied == called && refused == 0;
+}
+
 static void read_options(int argc, char **argv) {
     const struct option_spec specs[] = {
         { "--http-port", OPTION_PORT, &options.http_port }, { "--ws-port", OPTION_PORT, &options.ws_port },
@@ -405,5 +462,6 @@ int main(int argc, char **argv) {
     int good = sessions();
     good &= measure("open", send_at_rate);
     good &= measure("closed", send_in_window);
+    good &= measure_calls();
     return good ? 0 : 1;
 }

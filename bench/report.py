@@ -206,6 +206,10 @@ def messages(lines):
             print(f"{line['phase']:<8}{line['messages_per_s']:>11,.0f}{line['sent_p50_ms']:>13.2f}"
                   f"{line['sent_p99_ms']:>9.2f}{line['event_p50_ms']:>14.2f}{line['event_p99_ms']:>9.2f}"
                   f"{line['server_cpu_us']:>8.0f}{line['missing']:>9}{line['refused']:>9}{line['disordered']:>12}")
+    for line in lines:
+        if line["phase"] == "calls":
+            print(f"calls over sockets: {line['calls_per_s']:,.0f}/s, p50 {line['p50_ms']:.2f} ms, p99 {line['p99_ms']:.2f}, "
+                  f"{line['server_cpu_us']:.0f} us of CPU each, missing {line['missing']}, refused {line['refused']}")
 
 
 def services(lines):

@@ -6,7 +6,7 @@
 # core         the core and `ringway echo` beside raw io_uring and epoll TCP echoes and other WebSocket servers, all of them
 #              taking turns: core.py
 # connections  10,000 WebSockets open at once
-# messages     5,000 logged-in sessions, and durable messages between friends, over a Postgres of its own
+# messages     5,000 logged-in sessions, durable messages between friends, and calls, over a Postgres of its own
 # services     the HTTP API over a Postgres of its own: reads, writes, and everything beside a crowd of log-ins
 #
 # --million adds to services the same as a user with 5,000 friends and 10,000 requests, among 1,000,000 seeded users.
