@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from server import Database, PrivatePostgres, Server
+from server import Database, PrivatePostgres, Server, own_server_of
 from wire import Account, Api, Socket
 
 
@@ -14,18 +14,21 @@ def postgres_url():
     return url
 
 
+@pytest.fixture
+def database(postgres_url):
+    """A database without a server, for one test."""
+    database = Database(postgres_url)
+    yield database
+    database.drop()
+
+
 @pytest.fixture(scope="session")
 def shared_server(postgres_url):
-    database = Database(postgres_url)
-    server = Server(database.url)
-    server.database = database
-    try:
+    with own_server_of(postgres_url) as server:
         # Accounts whose end has come are looked for often, because a test may wait for one.
         yield server.start(RINGWAY_MAINTENANCE_SECONDS="1")
-    finally:
         if server.is_running():
             server.stop()
-        database.drop()
 
 
 @pytest.fixture
@@ -39,14 +42,8 @@ def server(shared_server):
 @pytest.fixture
 def own_server(postgres_url):
     """A server and a database for one test, which may kill it."""
-    database = Database(postgres_url)
-    server = Server(database.url)
-    try:
+    with own_server_of(postgres_url) as server:
         yield server.start()
-    finally:
-        if server.is_running():
-            server.kill()
-        database.drop()
 
 
 @pytest.fixture

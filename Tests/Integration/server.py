@@ -254,6 +254,20 @@ def run_serve(arguments, environment, launcher=(), timeout=20):
 
 
 @contextmanager
+def own_server_of(postgres_url, options=()):
+    """A server over a fresh database, `server.database`, neither of which outlives the block. Whoever asks for it starts it."""
+    database = Database(postgres_url)
+    server = Server(database.url, options=options)
+    server.database = database
+    try:
+        yield server
+    finally:
+        if server.is_running():
+            server.kill()
+        database.drop()
+
+
+@contextmanager
 def nodes_of(postgres_url, *settings):
     """As many servers on one fresh database as there are settings, each started with its own."""
     database = Database(postgres_url)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 from PIL import Image
-from server import BINARY, ROOT, Database, Server, clean_environment
+from server import BINARY, ROOT, clean_environment, own_server_of
 from wire import PASSWORD, Account, Api, Socket, assert_gap_free
 
 DEVICE = {"name": "phone", "platform": "ios"}
@@ -20,14 +20,8 @@ DEVICE = {"name": "phone", "platform": "ios"}
 @pytest.fixture
 def hasty(postgres_url):
     """A server without a grace period, and its database. The test starts it, and may kill it."""
-    database = Database(postgres_url)
-    server = Server(database.url)
-    try:
-        yield server, database
-    finally:
-        if server.is_running():
-            server.kill()
-        database.drop()
+    with own_server_of(postgres_url) as server:
+        yield server, server.database
 
 
 def start(server, **variables):

@@ -8,7 +8,7 @@ import pytest
 from doors import METHODS, PACKAGE
 from google.protobuf import message_factory
 from PIL import Image
-from server import Database, Server, run_serve
+from server import own_server_of, run_serve
 from wire import PASSWORD, Account, Api, Socket
 
 # Loopback addresses other than 127.0.0.1 stand for machines: one proxy, and two clients without it.
@@ -19,14 +19,8 @@ REFRESH = json.dumps({"refreshToken": "A" * 43})
 @pytest.fixture
 def strict(postgres_url):
     """A server to be started with limits of its own."""
-    database = Database(postgres_url)
-    server = Server(database.url)
-    try:
+    with own_server_of(postgres_url) as server:
         yield server
-    finally:
-        if server.is_running():
-            server.kill()
-        database.drop()
 
 
 def refresh(server, source, **headers):

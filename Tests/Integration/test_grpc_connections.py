@@ -2,6 +2,7 @@
 Each gets what docs/bad-input.md says, in bounded time and memory, and everyone else goes on."""
 
 import concurrent.futures
+import contextlib
 import socket
 import struct
 import time
@@ -18,7 +19,7 @@ from http2 import (
     settings_ack,
 )
 from hyperframe.frame import DataFrame, HeadersFrame, PingFrame, SettingsFrame
-from server import Database, Server
+from server import own_server_of
 from wire import Account, Api
 
 CHECK = "grpc.health.v1.Health/Check"
@@ -29,21 +30,14 @@ ACCOUNT = PACKAGE + "AuthService/GetAccount"
 @pytest.fixture
 def start(postgres_url):
     """Starts a server of the test's own with settings of the gRPC port; it ends with the test."""
-    servers = []
+    with contextlib.ExitStack() as servers:
 
-    def go(proxies="", **values):
-        database = Database(postgres_url)
-        server = Server(database.url)
-        server.database = database
-        servers.append(server)
-        settings = {f"RINGWAY_GRPC_{name}": str(value) for name, value in values.items()}
-        return server.start(RINGWAY_TRUSTED_PROXIES=proxies, **settings)
+        def go(proxies="", **values):
+            server = servers.enter_context(own_server_of(postgres_url))
+            settings = {f"RINGWAY_GRPC_{name}": str(value) for name, value in values.items()}
+            return server.start(RINGWAY_TRUSTED_PROXIES=proxies, **settings)
 
-    yield go
-    for server in servers:
-        if server.is_running():
-            server.kill()
-        server.database.drop()
+        yield go
 
 
 def check(port, source="127.0.0.1", timeout=10):

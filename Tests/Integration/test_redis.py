@@ -8,13 +8,14 @@ import urllib.error
 import urllib.request
 
 import pytest
-from server import Database, PrivateRedis, Server, nodes_of, run_serve
+from server import PrivateRedis, nodes_of, own_server_of, run_serve
 from wire import Account, Api
 
 
 @pytest.fixture
-def redis():
-    redis = PrivateRedis().start()
+def redis(request):
+    """With the settings that a test is parametrized with, if it is."""
+    redis = PrivateRedis(*getattr(request, "param", ())).start()
     yield redis
     redis.remove()
 
@@ -140,16 +141,11 @@ def test_node_is_ready_without_redis_and_says_so(nodes, redis):
 
 def test_node_starts_without_redis(postgres_url, redis):
     redis.kill()
-    database = Database(postgres_url)
-    server = Server(database.url)
-    try:
+    with own_server_of(postgres_url) as server:
         server.start(RINGWAY_REDIS_URL=redis.url)
         assert len(answers(server, Account(Api(server.http)))) == 3
         redis.start()
         eventually(lambda: readiness(server) == (200, "ready\n"))
-    finally:
-        server.stop()
-        database.drop()
 
 
 def test_node_that_was_stopped_catches_up(nodes):
@@ -181,17 +177,10 @@ def test_bad_settings_are_refused_without_the_password(variables, said):
     assert "hunter2" not in text
 
 
-def test_wrong_password_is_logged_without_it(postgres_url):
-    redis = PrivateRedis("--requirepass", "right").start()
-    database = Database(postgres_url)
-    server = Server(database.url)
-    try:
+@pytest.mark.parametrize("redis", [("--requirepass", "right")], indirect=True)
+def test_wrong_password_is_logged_without_it(postgres_url, redis):
+    with own_server_of(postgres_url) as server:
         server.start(RINGWAY_REDIS_URL=redis.url.replace("unix://", "unix://:hunter2@"))
         eventually(lambda: "WRONGPASS" in server.log())
         assert "hunter2" not in server.log()
         assert readiness(server)[0] == 200
-    finally:
-        if server.is_running():
-            server.stop()
-        database.drop()
-        redis.remove()

@@ -11,7 +11,7 @@ from doors import METHODS, PACKAGE, ROOT
 from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hostile import witness
-from server import Database, Server
+from server import own_server_of
 
 BUF = ROOT / ".build-venv/bin/buf"
 INFO = "/grpc.reflection.{}.ServerReflection/ServerReflectionInfo"
@@ -91,18 +91,13 @@ def test_buf_curl_without_a_schema(server, alice):
 
 
 def test_reflection_can_be_turned_off(postgres_url):
-    database = Database(postgres_url)
-    server = Server(database.url)
-    try:
+    with own_server_of(postgres_url) as server:
         server.start(RINGWAY_GRPC_REFLECTION="off")
         with grpc.insecure_channel(f"127.0.0.1:{server.ports['grpc']}") as channel:
             for version in ("v1", "v1alpha"):
                 with pytest.raises(grpc.RpcError) as refused:
                     list(ask(channel, [QUESTION(list_services="")], version))
                 assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    finally:
-        server.kill()
-        database.drop()
 
 
 def test_a_stream_has_a_thousand_questions(server, channel):

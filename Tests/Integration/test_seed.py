@@ -3,15 +3,8 @@
 import subprocess
 
 import pytest
-from server import BINARY, ROOT, Database, Server, clean_environment
+from server import BINARY, ROOT, Server, clean_environment
 from wire import Account, Api
-
-
-@pytest.fixture
-def database(postgres_url):
-    database = Database(postgres_url)
-    yield database
-    database.drop()
 
 
 def seed(database, *options):

@@ -15,13 +15,6 @@ LAUNCHER = Path(__file__).with_name("without_io_uring.py")
 
 
 @pytest.fixture
-def database(postgres_url):
-    database = Database(postgres_url)
-    yield database
-    database.drop()
-
-
-@pytest.fixture
 def arguments():
     return Server("").arguments()
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from server import BINARY, Database, Server, clean_environment
+from server import BINARY, clean_environment, own_server_of
 from wire import Account, Api, Socket
 
 
@@ -44,16 +44,11 @@ def certificate(tmp_path):
 
 @pytest.fixture
 def secure(postgres_url, certificate):
-    database = Database(postgres_url)
-    server = Server(database.url, options=["--tls-cert", str(certificate.file), "--tls-key", str(certificate.key)])
-    try:
+    options = ["--tls-cert", str(certificate.file), "--tls-key", str(certificate.key)]
+    with own_server_of(postgres_url, options) as server:
         yield server.start()
         assert server.is_ready(), f"the server no longer serves:\n{server.log()}"
         assert server.stop() == 0
-    finally:
-        if server.is_running():
-            server.kill()
-        database.drop()
 
 
 def await_log(server, text, timeout=10):
