@@ -41,6 +41,23 @@ enum FrameFormat: Int, CaseIterable, Sendable {
         }
     }
 
+    /// The reply to a call whose answer is JSON already. A client of JSON gets that as it is.
+    func encodeReply(to id: String, _ json: ArraySlice<UInt8>) throws -> [UInt8] {
+        switch self {
+        case .proto:
+            let answer = try Google_Protobuf_Struct(jsonUTF8Bytes: Array(json))
+            return encode(.reply(.with { $0.id = id; $0.json = answer }))
+        case .json:
+            // {"reply":{"id":"..."}}, with one more field before its end.
+            var frame = encode(.reply(.with { $0.id = id }))
+            let end = [frame.removeLast(), frame.removeLast()]
+            frame += #","json":"#.utf8
+            frame += json
+            frame += end
+            return frame
+        }
+    }
+
     /// Nil if the log holds what this node can't read, which only a JSON client makes it notice.
     func encode(_ event: LogEvent) -> [UInt8]? {
         switch self {

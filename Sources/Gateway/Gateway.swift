@@ -14,12 +14,6 @@ public final class Gateway: Sendable {
     private let lastSeen: LastSeen
     private let tasks: [Task<Void, Never>]
 
-    /// The URL that clients connect to.
-    public var url: String {
-        let scheme = settings.certificate == nil ? "ws" : "wss"
-        return settings.publicURL.isEmpty ? "\(scheme)://\(settings.address):\(group.port)/ws" : settings.publicURL
-    }
-
     private init(
         settings: GatewaySettings, group: ReactorGroup, hosts: [SessionHost], writer: InboxWriter,
         cursors: CursorStore, lastSeen: LastSeen, tasks: [Task<Void, Never>]

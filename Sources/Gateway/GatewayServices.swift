@@ -1,9 +1,11 @@
-// What the gateway asks of other services, through their contract.
+// What the gateway asks of other services, through their contract. What is not answered in time is given up.
 import Contract
 import GRPCCore
 import ServiceKit
 
 public struct GatewayServices: Sendable {
+    private static let timeout: Duration = .seconds(5)
+
     /// What a good token says.
     struct Admission: Sendable {
         let caller: Caller
@@ -19,30 +21,32 @@ public struct GatewayServices: Sendable {
     /// At most 1,000 users, whose last sessions here have just ended.
     let recordLastSeen: @Sendable (_ users: [Int64]) async throws -> Void
 
-    public init<Transport: ClientTransport>(client: GRPCClient<Transport>) {
-        let auth = Ringway_V1_AuthService.Client(wrapping: client)
-        let settings = Ringway_V1_SettingsService.Client(wrapping: client)
-        let profiles = Ringway_V1_ProfileService.Client(wrapping: client)
-        calls = SocketCalls(client: client)
-        var options = CallOptions.defaults
-        options.timeout = .seconds(5)
-        let callOptions = options
+    public init(_ clients: ServiceClients) {
+        calls = SocketCalls(clients.calls)
         verify = { token in
-            let answer = try await auth.verifyToken(.with { $0.accessToken = token }, options: callOptions)
-            return Admission(
-                caller: Caller(userID: answer.userID, deviceID: answer.deviceID), keyID: answer.keyID)
+            try await withDeadline(Self.timeout) {
+                let answer = try await clients.auth.verifyToken(.with { $0.accessToken = token })
+                return Admission(
+                    caller: Caller(userID: answer.userID, deviceID: answer.deviceID), keyID: answer.keyID)
+            }
         }
-        revokedKeys = { Set(try await auth.listRevokedKeys(.init(), options: callOptions).keyIds) }
+        revokedKeys = {
+            try await withDeadline(Self.timeout) { Set(try await clients.auth.listRevokedKeys(.init()).keyIds) }
+        }
         mayWrite = { sender, recipient in
             let request = Ringway_V1_CheckAudienceRequest.with {
                 $0.viewerID = sender
                 $0.field = .message
                 $0.ownerIds = [recipient]
             }
-            return try await settings.checkAudience(request, options: callOptions).allowedIds == [recipient]
+            return try await withDeadline(Self.timeout) {
+                try await clients.settings.checkAudience(request).allowedIds == [recipient]
+            }
         }
         recordLastSeen = { users in
-            _ = try await profiles.recordLastSeen(.with { $0.userIds = users }, options: callOptions)
+            try await withDeadline(Self.timeout) {
+                _ = try await clients.profiles.recordLastSeen(.with { $0.userIds = users })
+            }
         }
     }
 }

@@ -34,4 +34,10 @@ public struct GatewaySettings: Sendable {
     public var publicURL = ""
 
     public init() {}
+
+    /// The URL that clients connect to.
+    public var url: String {
+        guard publicURL.isEmpty else { return publicURL }
+        return "\(certificate == nil ? "ws" : "wss")://\(address):\(port)/ws"
+    }
 }

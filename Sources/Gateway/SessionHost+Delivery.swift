@@ -171,11 +171,12 @@ extension SessionHost {
 
     /// Queues a frame that is no event. If the queue is full it waits for room; a client that lets too many wait is cut.
     func tell(_ connection: ConnectionID, _ frame: Ringway_V1_ServerFrame.OneOf_Frame) {
+        guard let format = sessions[connection]?.format else { return }
+        tell(connection, encoded: format.encode(frame))
+    }
+
+    func tell(_ connection: ConnectionID, encoded bytes: [UInt8]) {
         guard let session = sessions[connection], session.phase != .closing else { return }
-        var bytes = session.format.encode(frame)
-        if bytes.count > environment.settings.replyBytesMax, case .reply(let reply) = frame {
-            bytes = session.format.encode(.reply(.tooLong(reply.id)))
-        }
         let outcome = session.mustWait
             ? .full : bytes.withUnsafeBytes { reactor.send($0, as: session.format.messageKind, to: connection) }
         if outcome == .full, sessions[connection]?.wait(bytes) == false { close(connection, .slow) }
@@ -190,15 +191,6 @@ extension SessionHost {
         }
         for frame in frames { _ = sessions[connection]?.wait(frame) }
         pull(connection)
-    }
-}
-
-extension Ringway_V1_Reply {
-    /// In the place of one that no frame holds.
-    fileprivate static func tooLong(_ id: String) -> Self {
-        let error = RPCError(
-            code: .resourceExhausted, message: "the answer is too long for a socket; ask for less at a time, or over HTTP")
-        return .with { ($0.id, $0.error) = (id, .init(telling: error)) }
     }
 }
 

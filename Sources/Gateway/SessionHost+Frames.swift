@@ -241,10 +241,11 @@ extension SessionHost {
         sessions[connection]?.calling.insert(call.id)
         let caller = Caller(userID: session.user, deviceID: session.device)
         Task {
-            let reply = await environment.services.calls.answer(
+            var reply = await environment.services.calls.answer(
                 call, from: caller, at: Peer(address: session.address), in: session.format)
+            if reply.count > environment.settings.replyBytesMax { reply = SocketCalls.refuseLength(call, in: session.format) }
             sessions[connection]?.calling.remove(call.id)
-            tell(connection, .reply(reply))
+            tell(connection, encoded: reply)
         }
     }
 }

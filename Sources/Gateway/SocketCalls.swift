@@ -1,5 +1,5 @@
-// Calls over a socket: a method by its name, a request in one of two forms, as the session's own user and device. The
-// bytes go through the same interceptor and handlers as those of the other doors; no service is known here.
+// Calls over a socket: a method by its name, a request in one of two forms, as the session's own user and device. They go the
+// way of the other doors' calls, through the clients of the services; no service is known here.
 import Contract
 import Foundation
 import GRPCCore
@@ -7,98 +7,93 @@ import ServiceKit
 import SwiftProtobuf
 
 struct SocketCalls: Sendable {
-    private static let timeout: Duration = .seconds(10)
+    private let calls: [String: any NamedCall]
+    private let timeout: Duration
 
-    /// Sends a serialized request as somebody from somewhere, and returns the serialized answer.
-    private let unary: @Sendable (Caller, Peer, MethodDescriptor, [UInt8]) async throws -> [UInt8]
+    /// - Parameter calls: those of every service, by their full names.
+    init(_ calls: [String: any NamedCall], timeout: Duration = .seconds(10)) {
+        // What needs no token is how one gets a token: a session has one, and its limits are those of other doors.
+        self.calls = calls.filter { AccessPolicy.methods[$0.key] == .user }
+        self.timeout = timeout
+    }
 
-    init<Transport: ClientTransport>(client: GRPCClient<Transport>) {
-        var options = CallOptions.defaults
-        options.timeout = Self.timeout
-        let callOptions = options
-        unary = { caller, peer, method, body in
+    /// The frame that answers. Never throws: whatever goes wrong is what it says.
+    func answer(_ call: Ringway_V1_Call, from caller: Caller, at peer: Peer, in format: FrameFormat) async -> [UInt8] {
+        do {
+            guard let named = calls[call.method] else { throw RPCError(code: .unimplemented, message: "no such method") }
             var metadata = caller.metadata
             metadata.add(contentsOf: peer.metadata)
-            return try await client.unary(
-                request: ClientRequest(message: body, metadata: metadata), descriptor: method,
-                serializer: Bytes(), deserializer: Bytes(), options: callOptions
-            ) { try $0.message }
-        }
-    }
-
-    /// Never throws: whatever goes wrong is what the reply says.
-    func answer(
-        _ call: Ringway_V1_Call, from caller: Caller, at peer: Peer, in format: FrameFormat
-    ) async -> Ringway_V1_Reply {
-        var reply = Ringway_V1_Reply.with { $0.id = call.id }
-        do {
-            reply.result = try await result(of: call, from: caller, at: peer, in: format)
+            let said = metadata
+            return try await withDeadline(timeout) { try await Self.answer(call, by: named, said, in: format) }
         } catch {
-            reply.error = Ringway_V1_Error(telling: RPCError(orUnknown: error))
+            return Self.refuse(call, RPCError(orUnknown: error), in: format)
         }
-        return reply
     }
 
-    private func result(
-        of call: Ringway_V1_Call, from caller: Caller, at peer: Peer, in format: FrameFormat
-    ) async throws -> Ringway_V1_Reply.OneOf_Result {
-        let slash = call.method.firstIndex(of: "/") ?? call.method.startIndex
-        let method = MethodDescriptor(
-            fullyQualifiedService: String(call.method[..<slash]),
-            method: String(call.method[slash...].dropFirst()))
-        // What needs no token is how one gets a token: a session has one, and its limits are those of other doors.
-        guard AccessPolicy.access(to: method) == .user, let types = MethodTypes.all[call.method] else {
-            throw RPCError(code: .unimplemented, message: "no such method")
+    /// The frame that stands in the place of one that is too long.
+    static func refuseLength(_ call: Ringway_V1_Call, in format: FrameFormat) -> [UInt8] {
+        let message = "the answer is too long for a socket; ask for less at a time, or over HTTP"
+        return refuse(call, RPCError(code: .resourceExhausted, message: message), in: format)
+    }
+
+    private static func refuse(_ call: Ringway_V1_Call, _ error: RPCError, in format: FrameFormat) -> [UInt8] {
+        format.encode(.reply(.with { ($0.id, $0.error) = (call.id, .init(telling: error)) }))
+    }
+
+    /// In the form of the request, or in the session's own where there is none.
+    private static func answer(
+        _ call: Ringway_V1_Call, by named: some NamedCall, _ metadata: Metadata, in format: FrameFormat
+    ) async throws -> [UInt8] {
+        switch (call.body, format) {
+        case (.proto(let body), _): try await proto(call.id, named, .init(proto: body), metadata, in: format)
+        case (.json(let body), _): try await json(call.id, named, .init(json: body), metadata, in: format)
+        case (nil, .proto): try await proto(call.id, named, .init(), metadata, in: format)
+        case (nil, .json): try await json(call.id, named, .init(), metadata, in: format)
         }
-        switch call.body {
-        case .proto(let body):
-            return .proto(Data(try await unary(caller, peer, method, [UInt8](body))))
-        case .json(let body):
-            let request = try types.request.decoded(fromJSON: body)
-            return .json(try types.response.json(of: try await unary(caller, peer, method, request)))
-        case nil:
-            let answer = try await unary(caller, peer, method, [])
-            return format == .proto ? .proto(Data(answer)) : .json(try types.response.json(of: answer))
-        }
+    }
+
+    private static func proto<Named: NamedCall>(
+        _ id: String, _ named: Named, _ request: Named.Request, _ metadata: Metadata, in format: FrameFormat
+    ) async throws -> [UInt8] {
+        let answer = try await named(request, metadata, .defaults).serializedBytes() as Data
+        return format.encode(.reply(.with { $0.id = id; $0.proto = answer }))
+    }
+
+    private static func json<Named: NamedCall>(
+        _ id: String, _ named: Named, _ request: Named.Request, _ metadata: Metadata, in format: FrameFormat
+    ) async throws -> [UInt8] {
+        let answer = try await JSONAnswer.json { try await named(request, metadata, .defaults) }
+        return try format.encodeReply(to: id, answer)
     }
 }
 
-// MARK: Bytes as they are
-
-private struct Bytes: MessageSerializer, MessageDeserializer {
-    func serialize<Contiguous: GRPCContiguousBytes>(_ message: [UInt8]) -> Contiguous {
-        Contiguous(message)
-    }
-
-    func deserialize<Contiguous: GRPCContiguousBytes>(_ serialized: Contiguous) -> [UInt8] {
-        serialized.withUnsafeBytes { [UInt8]($0) }
-    }
-}
-
-// MARK: Messages between JSON and bytes
+// MARK: Requests from the two forms. Unknown fields are ignored.
 
 extension Message {
     /// No more than a frame may be nested.
     private static var nestingMax: Int { 100 }
 
-    /// The serialized message of this type that a JSON object says.
-    fileprivate static func decoded(fromJSON body: Google_Protobuf_Struct) throws -> [UInt8] {
+    fileprivate init(proto body: Data) throws(RPCError) {
+        do {
+            try self.init(serializedBytes: body)
+        } catch {
+            throw RPCError(code: .invalidArgument, message: "the body is not this method's request")
+        }
+    }
+
+    fileprivate init(json body: Google_Protobuf_Struct) throws(RPCError) {
         guard body.holdsExactNumbers else {
             throw RPCError(code: .invalidArgument, message: "the body has a number beyond 2^53, which must be a string")
         }
         do {
             // A Struct has each name once, but a field may have two.
-            return try Self(request: body.jsonUTF8Bytes(), nestingMax: nestingMax).serializedBytes()
+            try self.init(request: body.jsonUTF8Bytes(), nestingMax: Self.nestingMax)
         } catch let error as JSONRequestError {
             throw RPCError(
                 code: .invalidArgument, message: error.message, metadata: error.field.map { ["field": "\($0)"] } ?? [:])
         } catch {
             throw RPCError(code: .invalidArgument, message: "the body is not this request as JSON")
         }
-    }
-
-    fileprivate static func json(of bytes: [UInt8]) throws -> Google_Protobuf_Struct {
-        try Google_Protobuf_Struct(jsonUTF8Bytes: Self(serializedBytes: bytes).jsonUTF8Bytes() as [UInt8])
     }
 }
 

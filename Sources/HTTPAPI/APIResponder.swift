@@ -86,7 +86,7 @@ struct APIResponder: HTTPResponder {
         }
         let said = Parameters(path: parameters, query: try Parameters.each(request.uri.query ?? ""), headers: request.headers)
         let (callMetadata, callOptions) = (metadata, options)
-        return try await withDeadline(requestTimeout, on: channel.eventLoop) {
+        return try await withDeadline(requestTimeout, on: LoopExecutor.current, timer: channel.eventLoop.timer) {
             try await route.answer(said, body, callMetadata, callOptions)
         }
     }

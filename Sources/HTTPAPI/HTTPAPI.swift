@@ -7,6 +7,7 @@
 // backlog; of those that have shown no valid token an address has strangersPerAddress, and all addresses three quarters of
 // the places (ConnectionLedger).
 import Connections
+import Contract
 import GRPCCore
 import Hummingbird
 import HummingbirdCore
@@ -62,7 +63,7 @@ extension HTTPConnections {
 /// be running. A graceful shutdown answers the requests that are under way.
 /// - Parameter connections: for who wants to count them; its bound stands in the place of the configuration's.
 public func makeHTTPAPI(
-    clients: APIClients,
+    clients: ServiceClients,
     configuration: HTTPAPIConfiguration,
     connections: HTTPConnections? = nil,
     logger: Logger,

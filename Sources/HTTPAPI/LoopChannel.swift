@@ -82,3 +82,13 @@ final class LoopExecutor: TaskExecutor {
         loop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }
+
+extension EventLoop {
+    /// Calls on this loop, without a task.
+    var timer: DeadlineTimer.Start {
+        { time, end in
+            let timer = self.scheduleTask(in: .init(time), end)
+            return DeadlineTimer { timer.cancel() }
+        }
+    }
+}

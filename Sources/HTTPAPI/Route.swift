@@ -47,9 +47,8 @@ final class Route: Sendable {
         answer = { parameters, body, metadata, options in
             var request = takesBody ? try Request(body) : Request()
             try fill(&request, parameters)
-            let given = JSONAnswer()
-            let reply = try await JSONAnswer.$wanted.withValue(given) { try await call(request, metadata, options) }
-            return Answer(body: try given.json.map { ByteBuffer(bytes: $0) } ?? ByteBuffer(bytes: reply.jsonAnswer()))
+            let json = try await JSONAnswer.json { try await call(request, metadata, options) }
+            return Answer(body: ByteBuffer(bytes: json))
         }
     }
 

@@ -45,6 +45,13 @@ public struct EncodedMessage<Value: Message>: Sendable {
 /// A door that wants JSON, on a call in the same process: the handler may give its answer as JSON that is there already.
 /// The message that it returns is then not the answer.
 public final class JSONAnswer: ServerContext.TransportSpecific {
+    /// The answer of a call as JSON, whichever of the two the handler gave.
+    public static func json<Reply: Message>(_ call: () async throws -> Reply) async throws -> ArraySlice<UInt8> {
+        let answer = JSONAnswer()
+        let reply = try await $wanted.withValue(answer) { try await call() }
+        return try answer.given.withLock(\.self) ?? reply.jsonAnswer()[...]
+    }
+
     /// For the next call of this task.
     @TaskLocal public static var wanted: JSONAnswer?
 

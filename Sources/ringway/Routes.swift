@@ -1,5 +1,6 @@
 // `ringway routes`: the HTTP API's routes as JSON, which scripts/openapi.py joins with the contract's comments.
 import ArgumentParser
+import Contract
 import Foundation
 import GRPCCore
 import GRPCInProcessTransport
@@ -12,7 +13,7 @@ struct Routes: ParsableCommand {
     func run() throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        let routes = summarizeRoutes(APIClients(GRPCClient(transport: InProcessTransport().client)))
+        let routes = summarizeRoutes(ServiceClients(GRPCClient(transport: InProcessTransport().client)))
         print(String(decoding: try encoder.encode(routes), as: UTF8.self))
     }
 }

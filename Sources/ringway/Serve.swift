@@ -73,7 +73,6 @@ private struct Node {
         let outbox = OutboxRelay(
             schema: "auth", postgres: database.client,
             consumers: [friendshipErasure, profileErasure, inboxErasure], logger: Logger(label: "ringway.outbox"))
-        let gateway = try await startGateway(client)
         let friendship = FriendshipHandler(
             postgres: database.client, settings: settings.friendship, limits: settings.requestLimits, cache: cache,
             mayAdd: Self.consent(client))
@@ -85,17 +84,18 @@ private struct Node {
         let userSettings = SettingsHandler(
             postgres: database.client, relations: relations, limits: settings.changeLimits, cache: cache)
         let inbox = InboxHandler(postgres: database.client)
-        let locator = GatewayHandler(url: gateway.url)
+        let locator = GatewayHandler(url: settings.gateway.url)
         let services: [any RegistrableRPCService] = [auth, profiles, userSettings, friendship, inbox, locator]
         let verify: @Sendable (String) async throws -> Caller = { try await auth.caller(showing: $0) }
         let door = InProcessDoor(verify: ShownToken.noted(verify))
-        let clients = APIClients(
+        let clients = ServiceClients(
             auth: Ringway_V1_AuthService.LocalClient(auth, behind: door),
             profiles: Ringway_V1_ProfileService.LocalClient(profiles, behind: door),
             settings: Ringway_V1_SettingsService.LocalClient(userSettings, behind: door),
             friendship: Ringway_V1_FriendshipService.LocalClient(friendship, behind: door),
             inbox: Ringway_V1_InboxService.LocalClient(inbox, behind: door),
             gateway: Ringway_V1_GatewayService.LocalClient(locator, behind: door))
+        let gateway = try await startGateway(clients)
         let inProcess = GRPCServer(
             transport: transport.server, services: services,
             interceptors: [AuthenticationInterceptor(door: .inProcess, verify: verify)])
@@ -148,7 +148,7 @@ private struct Node {
             ], logger: Logger(label: "ringway.services"))
         let running = Task { try await group.run() }
         for await _ in httpUp {}
-        announce(gateway)
+        announce()
         let renewals = Signals.each(.hangUp) { await renewCertificate(gateway) }
         await Signals.firstOf(.terminate, .interrupt)
         renewals.cancel()
@@ -161,10 +161,10 @@ private struct Node {
         await database.shutdown()
     }
 
-    private func startGateway<Transport: ClientTransport>(_ client: GRPCClient<Transport>) async throws -> Gateway {
+    private func startGateway(_ clients: ServiceClients) async throws -> Gateway {
         do throws(GatewayError) {
             return try await Gateway.start(
-                settings: settings.gateway, postgres: gatewayPostgres, services: GatewayServices(client: client),
+                settings: settings.gateway, postgres: gatewayPostgres, services: GatewayServices(clients),
                 logger: Logger(label: "ringway.gateway"))
         } catch {
             if error.isAddressInUse { throw Ports.complaint(settings.wsPort, "ws-port") }
@@ -201,11 +201,11 @@ private struct Node {
         }
     }
 
-    private func announce(_ gateway: Gateway) {
+    private func announce() {
         print(
             """
             ringway is up
-              WebSocket   \(gateway.url)
+              WebSocket   \(settings.gateway.url)
               HTTP API    http://\(settings.address):\(settings.httpPort)/v1  /docs  /openapi.json
               gRPC        \(settings.address):\(settings.grpcPort)
               operations  http://\(settings.address):\(settings.opsPort)/readyz  /livez  /metrics

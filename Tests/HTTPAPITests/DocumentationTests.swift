@@ -1,4 +1,5 @@
 // The API's description is what the server serves, and its pages are served safely.
+import Contract
 import Foundation
 import GRPCCore
 import GRPCInProcessTransport
@@ -27,7 +28,7 @@ import Testing
         try await withAPI(Recorder()) { client in
             let answer = try await client.execute(uri: "/openapi.json", method: .get)
             let description = try JSONDecoder().decode(Description.self, from: Data(answer.text.utf8))
-            let clients = APIClients(GRPCClient(transport: InProcessTransport().client))
+            let clients = ServiceClients(GRPCClient(transport: InProcessTransport().client))
             let routes = summarizeRoutes(clients)
             // Routes of bytes have no messages to be described by: they are named only.
             let bytes = makeRoutes(clients).filter { $0.summary == nil }.map { "\($0.method.rawValue) \($0.path.text)" }

@@ -112,7 +112,7 @@ func withAPI(
             var logger = Logger(label: "test")
             logger.logLevel = .critical
             let api = makeHTTPAPI(
-                clients: APIClients(client),
+                clients: ServiceClients(client),
                 configuration: HTTPAPIConfiguration(requestTimeout: requestTimeout, idleTimeout: idleTimeout),
                 logger: logger)
             try await api.test(.live) { try await body($0) }

@@ -55,7 +55,7 @@ private final class Listener: RegistrableRPCService {
             try await withGRPCClient(transport: transport.client) { services in
                 let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
                 let api = makeHTTPAPI(
-                    clients: APIClients(services), configuration: HTTPAPIConfiguration(), logger: logger)
+                    clients: ServiceClients(services), configuration: HTTPAPIConfiguration(), logger: logger)
                 try await api.test(.live) { try await body(listener, "http://127.0.0.1:\($0.port ?? 0)") }
             }
         }

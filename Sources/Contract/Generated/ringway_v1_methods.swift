@@ -54,3 +54,198 @@ extension MethodTypes {
         "ringway.v1.SettingsService/CheckAudience": .init(Ringway_V1_CheckAudienceRequest.self, Ringway_V1_CheckAudienceResponse.self),
     ]
 }
+
+extension Ringway_V1_AuthService {
+    /// The calls of a client by their full names.
+    public static func calls(of client: some ClientProtocol) -> [String: any NamedCall] {
+        [
+            "ringway.v1.AuthService/Register": Call<Ringway_V1_RegisterRequest, Ringway_V1_TokenResponse> {
+                try await client.register($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/LogIn": Call<Ringway_V1_LogInRequest, Ringway_V1_TokenResponse> {
+                try await client.logIn($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/Refresh": Call<Ringway_V1_RefreshRequest, Ringway_V1_TokenResponse> {
+                try await client.refresh($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/LogOut": Call<Ringway_V1_LogOutRequest, Ringway_V1_LogOutResponse> {
+                try await client.logOut($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/LogOutOthers": Call<Ringway_V1_LogOutOthersRequest, Ringway_V1_LogOutOthersResponse> {
+                try await client.logOutOthers($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/ListDevices": Call<Ringway_V1_ListDevicesRequest, Ringway_V1_ListDevicesResponse> {
+                try await client.listDevices($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/RenameDevice": Call<Ringway_V1_RenameDeviceRequest, Ringway_V1_DeviceInfo> {
+                try await client.renameDevice($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/RevokeDevice": Call<Ringway_V1_RevokeDeviceRequest, Ringway_V1_RevokeDeviceResponse> {
+                try await client.revokeDevice($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/ChangePassword": Call<Ringway_V1_ChangePasswordRequest, Ringway_V1_ChangePasswordResponse> {
+                try await client.changePassword($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/ChangeEmail": Call<Ringway_V1_ChangeEmailRequest, Ringway_V1_Account> {
+                try await client.changeEmail($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/GetAccount": Call<Ringway_V1_GetAccountRequest, Ringway_V1_Account> {
+                try await client.getAccount($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/DeleteAccount": Call<Ringway_V1_DeleteAccountRequest, Ringway_V1_DeleteAccountResponse> {
+                try await client.deleteAccount($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/ExportData": Call<Ringway_V1_ExportDataRequest, Ringway_V1_ExportDataResponse> {
+                try await client.exportData($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/ListKeys": Call<Ringway_V1_ListKeysRequest, Ringway_V1_ListKeysResponse> {
+                try await client.listKeys($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/VerifyToken": Call<Ringway_V1_VerifyTokenRequest, Ringway_V1_VerifyTokenResponse> {
+                try await client.verifyToken($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/ListRevokedKeys": Call<Ringway_V1_ListRevokedKeysRequest, Ringway_V1_ListRevokedKeysResponse> {
+                try await client.listRevokedKeys($0, metadata: $1, options: $2)
+            },
+        ]
+    }
+}
+
+extension Ringway_V1_FriendshipService {
+    /// The calls of a client by their full names.
+    public static func calls(of client: some ClientProtocol) -> [String: any NamedCall] {
+        [
+            "ringway.v1.FriendshipService/RequestFriend": Call<Ringway_V1_RequestFriendRequest, Ringway_V1_FriendRequest> {
+                try await client.requestFriend($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/ListFriendRequests": Call<Ringway_V1_ListFriendRequestsRequest, Ringway_V1_ListFriendRequestsResponse> {
+                try await client.listFriendRequests($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/AcceptFriendRequest": Call<Ringway_V1_AcceptFriendRequestRequest, Ringway_V1_FriendRequest> {
+                try await client.acceptFriendRequest($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/RejectFriendRequest": Call<Ringway_V1_RejectFriendRequestRequest, Ringway_V1_FriendRequest> {
+                try await client.rejectFriendRequest($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/WithdrawFriendRequest": Call<Ringway_V1_WithdrawFriendRequestRequest, Ringway_V1_FriendRequest> {
+                try await client.withdrawFriendRequest($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/ListFriends": Call<Ringway_V1_ListFriendsRequest, Ringway_V1_ListFriendsResponse> {
+                try await client.listFriends($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/UpdateFriend": Call<Ringway_V1_UpdateFriendRequest, Ringway_V1_Friend> {
+                try await client.updateFriend($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/RemoveFriend": Call<Ringway_V1_RemoveFriendRequest, Ringway_V1_RemoveFriendResponse> {
+                try await client.removeFriend($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/ListFriendGroups": Call<Ringway_V1_ListFriendGroupsRequest, Ringway_V1_ListFriendGroupsResponse> {
+                try await client.listFriendGroups($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/CreateFriendGroup": Call<Ringway_V1_CreateFriendGroupRequest, Ringway_V1_FriendGroup> {
+                try await client.createFriendGroup($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/RenameFriendGroup": Call<Ringway_V1_RenameFriendGroupRequest, Ringway_V1_FriendGroup> {
+                try await client.renameFriendGroup($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/ReorderFriendGroups": Call<Ringway_V1_ReorderFriendGroupsRequest, Ringway_V1_ListFriendGroupsResponse> {
+                try await client.reorderFriendGroups($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/DeleteFriendGroup": Call<Ringway_V1_DeleteFriendGroupRequest, Ringway_V1_DeleteFriendGroupResponse> {
+                try await client.deleteFriendGroup($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/BlockUser": Call<Ringway_V1_BlockUserRequest, Ringway_V1_Block> {
+                try await client.blockUser($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/UnblockUser": Call<Ringway_V1_UnblockUserRequest, Ringway_V1_UnblockUserResponse> {
+                try await client.unblockUser($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/ListBlocks": Call<Ringway_V1_ListBlocksRequest, Ringway_V1_ListBlocksResponse> {
+                try await client.listBlocks($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/ListRelationChanges": Call<Ringway_V1_ListRelationChangesRequest, Ringway_V1_ListRelationChangesResponse> {
+                try await client.listRelationChanges($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.FriendshipService/GetRelations": Call<Ringway_V1_GetRelationsRequest, Ringway_V1_GetRelationsResponse> {
+                try await client.getRelations($0, metadata: $1, options: $2)
+            },
+        ]
+    }
+}
+
+extension Ringway_V1_GatewayService {
+    /// The calls of a client by their full names.
+    public static func calls(of client: some ClientProtocol) -> [String: any NamedCall] {
+        [
+            "ringway.v1.GatewayService/LocateGateway": Call<Ringway_V1_LocateGatewayRequest, Ringway_V1_LocateGatewayResponse> {
+                try await client.locateGateway($0, metadata: $1, options: $2)
+            },
+        ]
+    }
+}
+
+extension Ringway_V1_InboxService {
+    /// The calls of a client by their full names.
+    public static func calls(of client: some ClientProtocol) -> [String: any NamedCall] {
+        [
+            "ringway.v1.InboxService/ReadInbox": Call<Ringway_V1_ReadInboxRequest, Ringway_V1_ReadInboxResponse> {
+                try await client.readInbox($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.InboxService/ListCursors": Call<Ringway_V1_ListCursorsRequest, Ringway_V1_ListCursorsResponse> {
+                try await client.listCursors($0, metadata: $1, options: $2)
+            },
+        ]
+    }
+}
+
+extension Ringway_V1_ProfileService {
+    /// The calls of a client by their full names.
+    public static func calls(of client: some ClientProtocol) -> [String: any NamedCall] {
+        [
+            "ringway.v1.ProfileService/GetProfile": Call<Ringway_V1_GetProfileRequest, Ringway_V1_Profile> {
+                try await client.getProfile($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.ProfileService/GetProfiles": Call<Ringway_V1_GetProfilesRequest, Ringway_V1_GetProfilesResponse> {
+                try await client.getProfiles($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.ProfileService/GetMyProfile": Call<Ringway_V1_GetMyProfileRequest, Ringway_V1_Profile> {
+                try await client.getMyProfile($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.ProfileService/UpdateMyProfile": Call<Ringway_V1_UpdateMyProfileRequest, Ringway_V1_Profile> {
+                try await client.updateMyProfile($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.ProfileService/SearchProfiles": Call<Ringway_V1_SearchProfilesRequest, Ringway_V1_SearchProfilesResponse> {
+                try await client.searchProfiles($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.ProfileService/SetMyAvatar": Call<Ringway_V1_SetMyAvatarRequest, Ringway_V1_Profile> {
+                try await client.setMyAvatar($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.ProfileService/RemoveMyAvatar": Call<Ringway_V1_RemoveMyAvatarRequest, Ringway_V1_Profile> {
+                try await client.removeMyAvatar($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.ProfileService/GetAvatar": Call<Ringway_V1_GetAvatarRequest, Ringway_V1_GetAvatarResponse> {
+                try await client.getAvatar($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.ProfileService/RecordLastSeen": Call<Ringway_V1_RecordLastSeenRequest, Ringway_V1_RecordLastSeenResponse> {
+                try await client.recordLastSeen($0, metadata: $1, options: $2)
+            },
+        ]
+    }
+}
+
+extension Ringway_V1_SettingsService {
+    /// The calls of a client by their full names.
+    public static func calls(of client: some ClientProtocol) -> [String: any NamedCall] {
+        [
+            "ringway.v1.SettingsService/GetSettings": Call<Ringway_V1_GetSettingsRequest, Ringway_V1_Settings> {
+                try await client.getSettings($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.SettingsService/UpdateSettings": Call<Ringway_V1_UpdateSettingsRequest, Ringway_V1_Settings> {
+                try await client.updateSettings($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.SettingsService/CheckAudience": Call<Ringway_V1_CheckAudienceRequest, Ringway_V1_CheckAudienceResponse> {
+                try await client.checkAudience($0, metadata: $1, options: $2)
+            },
+        ]
+    }
+}

@@ -1,18 +1,19 @@
-// An answer in time or none: work in a task of its own, raced by a timer of the event loop that serves the connection.
-// Work that never waits, as with an answer that is cached, is over before there is a timer.
+// An answer in time or none: work in a task of its own, raced by a timer. Work that never waits, as with an answer that is
+// cached, is over before there is a timer.
 import GRPCCore
-import NIOCore
 import Synchronization
 
 /// Throws DEADLINE_EXCEEDED once the time is over, whatever the work does then; it is cancelled.
-func withDeadline<Answer: Sendable>(
-    _ timeout: Duration, on loop: any EventLoop, _ work: @escaping @Sendable () async throws -> Answer
+/// - Parameter executor: where the work runs; it begins at once, on the thread that asks.
+public func withDeadline<Answer: Sendable>(
+    _ timeout: Duration, on executor: (any TaskExecutor)? = nil, timer: DeadlineTimer.Start = DeadlineTimer.sleep,
+    _ work: @escaping @Sendable () async throws -> Answer
 ) async throws -> Answer {
     let race = Race<Answer>()
     return try await withTaskCancellationHandler {
         try await withCheckedThrowingContinuation { reply in
             race.begin(reply)
-            let task = Task.immediate(executorPreference: LoopExecutor.current) {
+            let task = Task.immediate(executorPreference: executor) {
                 do {
                     race.end(.success(try await work()))
                 } catch {
@@ -20,7 +21,7 @@ func withDeadline<Answer: Sendable>(
                 }
             }
             race.runs(task) {
-                loop.scheduleTask(in: .init(timeout)) {
+                timer(timeout) {
                     race.end(.failure(RPCError(code: .deadlineExceeded, message: "not answered in time")))
                     task.cancel()
                 }
@@ -31,11 +32,31 @@ func withDeadline<Answer: Sendable>(
     }
 }
 
+/// A timer that was started, and may be stopped.
+public struct DeadlineTimer: Sendable {
+    /// Calls `end` in so much time.
+    public typealias Start = @Sendable (Duration, _ end: @escaping @Sendable () -> Void) -> DeadlineTimer
+
+    let stop: @Sendable () -> Void
+
+    public init(stop: @escaping @Sendable () -> Void) {
+        self.stop = stop
+    }
+
+    /// For who has no event loop.
+    public static let sleep: Start = { time, end in
+        let task = Task {
+            if (try? await Task.sleep(for: time)) != nil { end() }
+        }
+        return DeadlineTimer { task.cancel() }
+    }
+}
+
 private final class Race<Answer: Sendable>: Sendable {
     private struct State {
         var reply: CheckedContinuation<Answer, any Error>?
         var task: Task<Void, Never>?
-        var timer: Scheduled<Void>?
+        var timer: DeadlineTimer?
         var isCancelled = false
     }
 
@@ -46,7 +67,7 @@ private final class Race<Answer: Sendable>: Sendable {
     }
 
     /// Nothing happens when it is over already.
-    func runs(_ task: Task<Void, Never>, until timer: () -> Scheduled<Void>) {
+    func runs(_ task: Task<Void, Never>, until timer: () -> DeadlineTimer) {
         let mustCancel = state.withLock { state in
             guard state.reply != nil else { return false }
             state.task = task
@@ -62,7 +83,7 @@ private final class Race<Answer: Sendable>: Sendable {
             defer { (state.reply, state.task, state.timer) = (nil, nil, nil) }
             return (state.reply, state.timer)
         }
-        timer?.cancel()
+        timer?.stop()
         reply?.resume(with: result)
     }
 
