@@ -37,7 +37,7 @@ enum FrameFormat: Int, CaseIterable, Sendable {
         // Encoding fails only for google.protobuf.Any and for dates outside of years 1 to 9999; there are none.
         switch self {
         case .proto: return (try? message.serializedBytes()) ?? []
-        case .json: return (try? message.jsonUTF8Bytes()) ?? []
+        case .json: return (try? message.jsonAnswer()) ?? []
         }
     }
 

@@ -166,6 +166,27 @@ import Testing
         #expect(json(.welcome(.with { $0.headSeq = 0 })) == #"{"welcome":{"headSeq":"0"}}"#)
     }
 
+    /// JSONWriterTests holds the writer against the library for whatever a message may hold; here is that frames are its.
+    @Test func json_frames__are_what_the_library_writes() throws {
+        let told = Ringway_V1_Error.with { $0.code = "INVALID_ARGUMENT"; $0.field = "to"; $0.retryAfterMs = 5 }
+        let fields = try Google_Protobuf_Struct(jsonString: #"{"a":{"b":[1,null,true,"c"]}}"#)
+        let frames: [Ringway_V1_ServerFrame.OneOf_Frame] = [
+            .welcome(Ringway_V1_Welcome.with { $0.sessionID = "1-2"; $0.headSeq = -1; $0.limits.frameBytesMax = 65_536 }),
+            .event(Ringway_V1_Event.with { $0.seq = .max; $0.message.body.text = "\"\\/\u{1f}\u{9f}\u{e9}" }),
+            .sent(Ringway_V1_Sent.with { $0.clientID = "m\n1"; $0.at = .init(seconds: 253_402_300_799, nanos: 999_999_999) }),
+            .reply(Ringway_V1_Reply.with { $0.id = "c1"; $0.proto = Data([0, 255, 128]) }),
+            .reply(Ringway_V1_Reply.with { $0.id = "c1"; $0.json = fields }),
+            .reply(Ringway_V1_Reply.with { $0.id = "c1"; $0.error = told }),
+            .gap(Ringway_V1_Gap.with { $0.from = 1; $0.to = 40 }),
+            .reconnect(Ringway_V1_Reconnect.with { $0.afterMs = 1200; $0.reason = "draining" }),
+            .error(told), .pong(Ringway_V1_Pong()),
+        ]
+        for frame in frames {
+            let library = try Ringway_V1_ServerFrame.with { $0.frame = frame }.jsonString()
+            #expect(json(frame) == library)
+        }
+    }
+
     @Test func subprotocols__stand_where_their_formats_do() {
         #expect(FrameFormat.subprotocols[FrameFormat.proto.rawValue] == "ringway.v1.proto")
         #expect(FrameFormat.subprotocols[FrameFormat.json.rawValue] == "ringway.v1.json")
