@@ -5,12 +5,8 @@ struct AuthLimits: Sendable {
     let limiter: any RateLimiter
     let settings: AuthSettings
 
-    /// A call that needs no token. Who has no address, or the loopback's, is of this machine.
-    func takeForAddress() async throws {
-        let peer = Peer.current
-        guard !peer.network.isEmpty, !peer.isLoopback else { return }
-        try await limiter.take("auth-address \(peer.network)", settings.addressLimit)
-    }
+    /// A call that needs no token.
+    func takeForAddress() async throws { try await limiter.takeForAddress("auth-address", settings.addressLimit) }
 
     func take(for session: Session) async throws {
         try await limiter.take("auth-device \(session.userID) \(session.deviceID)", settings.deviceLimit)

@@ -1,5 +1,6 @@
 // What a client is told of this module's errors. Failures of the database are mapped by ServiceKit.
 import GRPCCore
+import ServiceKit
 
 extension AuthError: RPCErrorConvertible {
     var rpcErrorCode: RPCError.Code {
@@ -29,14 +30,13 @@ extension AuthError: RPCErrorConvertible {
         }
     }
 
-    /// retry-after-ms: how long to wait before trying again. field: which one is at fault.
     var rpcErrorMetadata: Metadata {
         switch self {
-        case .busy(let delay): ["retry-after-ms": "\(Int64((delay / .milliseconds(1)).rounded(.up)))"]
-        case .invalid(let field, _): ["field": "\(field)"]
-        case .usernameTaken: ["field": "username"]
-        case .emailTaken: ["field": "email"]
-        case .wrongPassword: ["field": "password"]
+        case .busy(let delay): .retry(after: delay)
+        case .invalid(let field, _): .fault(of: field)
+        case .usernameTaken: .fault(of: "username")
+        case .emailTaken: .fault(of: "email")
+        case .wrongPassword: .fault(of: "password")
         default: [:]
         }
     }

@@ -1,5 +1,6 @@
 // What a client is told of this module's errors. Failures of the database are mapped by ServiceKit.
 import GRPCCore
+import ServiceKit
 
 extension FriendshipError: RPCErrorConvertible {
     var rpcErrorCode: RPCError.Code {
@@ -29,12 +30,11 @@ extension FriendshipError: RPCErrorConvertible {
         }
     }
 
-    /// field: which one is at fault.
     var rpcErrorMetadata: Metadata {
         switch self {
-        case .invalid(let field, _): ["field": "\(field)"]
-        case .groupNameTaken: ["field": "name"]
-        case .aheadOfVersion: ["field": "since_version"]
+        case .invalid(let field, _): .fault(of: field)
+        case .groupNameTaken: .fault(of: "name")
+        case .aheadOfVersion: .fault(of: "since_version")
         default: [:]
         }
     }

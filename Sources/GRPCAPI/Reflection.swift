@@ -34,7 +34,7 @@ public struct ReflectionService: RegistrableRPCService {
                     guard streams.enter() else {
                         throw RPCError(
                             code: .resourceExhausted, message: "\(Self.streamsMax) streams are open; try again",
-                            metadata: ["retry-after-ms": "1000"])
+                            metadata: .retry(after: .seconds(1)))
                     }
                     defer { streams.leave() }
                     try await answer(request.messages, to: writer)

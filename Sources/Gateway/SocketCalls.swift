@@ -89,8 +89,7 @@ extension Message {
             // A Struct has each name once, but a field may have two.
             try self.init(request: body.jsonUTF8Bytes(), nestingMax: Self.nestingMax)
         } catch let error as JSONRequestError {
-            throw RPCError(
-                code: .invalidArgument, message: error.message, metadata: error.field.map { ["field": "\($0)"] } ?? [:])
+            throw RPCError(code: .invalidArgument, message: error.message, metadata: error.field.map(Metadata.fault) ?? [:])
         } catch {
             throw RPCError(code: .invalidArgument, message: "the body is not this request as JSON")
         }

@@ -16,15 +16,7 @@ extension Ringway_V1_Error {
             code = error.code.canonicalName
             message = error.message
         }
-        field = error.metadata[stringValues: "field"].first { _ in true } ?? ""
-        let hinted = error.metadata[stringValues: "retry-after-ms"].first { _ in true }.flatMap { Int32($0) } ?? 0
-        retryAfterMs = retryAfter > 0 ? retryAfter : max(0, hinted)
-    }
-}
-
-extension RPCError {
-    /// Of a frame of which one field is at fault, as the .proto file names it.
-    init(_ code: Code, _ message: String, field: String) {
-        self.init(code: code, message: message, metadata: ["field": "\(field)"])
+        field = error.field ?? ""
+        retryAfterMs = retryAfter > 0 ? retryAfter : Int32(clamping: error.retryAfterMilliseconds ?? 0)
     }
 }

@@ -63,10 +63,9 @@ struct APIError: Error {
         } else {
             self = .unexpected
         }
-        field = error.metadata[stringValues: "field"].first { _ in true }
+        field = error.field
         if status == .unauthorized { headers[.wwwAuthenticate] = "Bearer" }
-        if let text = error.metadata[stringValues: "retry-after-ms"].first(where: { _ in true }),
-            let milliseconds = Int(text), milliseconds > 0 {
+        if let milliseconds = error.retryAfterMilliseconds {
             headers[.retryAfter] = String(milliseconds.dividedRoundingUp(by: 1000))
         }
     }

@@ -1,6 +1,7 @@
 // What a client is told of this module's errors. Failures of the database are mapped by ServiceKit, and a message that may
 // not be sent is refused by the gateway.
 import GRPCCore
+import ServiceKit
 
 extension InboxError: RPCErrorConvertible {
     var rpcErrorCode: RPCError.Code {
@@ -19,11 +20,10 @@ extension InboxError: RPCErrorConvertible {
         }
     }
 
-    /// field: which one is at fault.
     var rpcErrorMetadata: Metadata {
         switch self {
-        case .invalid(let field, _): ["field": "\(field)"]
-        case .aheadOfHead: ["field": "since"]
+        case .invalid(let field, _): .fault(of: field)
+        case .aheadOfHead: .fault(of: "since")
         default: [:]
         }
     }

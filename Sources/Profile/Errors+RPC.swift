@@ -1,5 +1,6 @@
 // What a client is told of this module's errors. Failures of the database are mapped by ServiceKit.
 import GRPCCore
+import ServiceKit
 
 extension ProfileError: RPCErrorConvertible {
     var rpcErrorCode: RPCError.Code {
@@ -25,13 +26,12 @@ extension ProfileError: RPCErrorConvertible {
         }
     }
 
-    /// retry-after-ms: how long to wait before trying again. field: which one is at fault.
     var rpcErrorMetadata: Metadata {
         switch self {
-        case .busy(let delay): ["retry-after-ms": "\(Int64((delay / .milliseconds(1)).rounded(.up)))"]
-        case .invalid(let field, _): ["field": "\(field)"]
-        case .outdated, .outdatedSettings: ["field": "expected_version"]
-        case .queryTooCommon: ["field": "query"]
+        case .busy(let delay): .retry(after: delay)
+        case .invalid(let field, _): .fault(of: field)
+        case .outdated, .outdatedSettings: .fault(of: "expected_version")
+        case .queryTooCommon: .fault(of: "query")
         default: [:]
         }
     }

@@ -4,7 +4,7 @@ import ServiceKit
 
 public struct SearchLimits: Sendable {
     public var userLimit = RateLimit(60, per: .seconds(60))
-    /// Many users may share an address. The loopback is exempt, and who has no address.
+    /// Many users may share an address.
     public var addressLimit = RateLimit(600, per: .seconds(60))
     /// How long Postgres may look for nicknames. A search that finds few takes a millisecond.
     public var patience: Duration = .milliseconds(500)
@@ -17,8 +17,6 @@ public struct SearchLimits: Sendable {
 
     func take(for caller: Caller) async throws {
         try await limiter.take("search-user \(caller.userID)", userLimit)
-        let peer = Peer.current
-        guard !peer.network.isEmpty, !peer.isLoopback else { return }
-        try await limiter.take("search-address \(peer.network)", addressLimit)
+        try await limiter.takeForAddress("search-address", addressLimit)
     }
 }

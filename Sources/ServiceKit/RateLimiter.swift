@@ -38,9 +38,7 @@ public struct RateLimitExceeded: Error, RPCErrorConvertible {
 
     public var rpcErrorCode: RPCError.Code { .resourceExhausted }
     public var rpcErrorMessage: String { "too many requests; try again later" }
-    public var rpcErrorMetadata: Metadata {
-        ["retry-after-ms": "\(max(1, Int64((retryAfter / .milliseconds(1)).rounded(.up))))"]
-    }
+    public var rpcErrorMetadata: Metadata { .retry(after: retryAfter) }
 }
 
 public protocol RateLimiter: Sendable {
@@ -48,6 +46,15 @@ public protocol RateLimiter: Sendable {
     func take(_ key: String, _ limit: RateLimit) async throws
     /// Gives one back: what it was taken for turned out to be harmless.
     func giveBack(_ key: String, _ limit: RateLimit) async
+}
+
+extension RateLimiter {
+    /// Takes one for the address that the call comes from. Who reaches the loopback, or has no address, is of this machine.
+    public func takeForAddress(_ purpose: String, _ limit: RateLimit) async throws {
+        let peer = Peer.current
+        guard !peer.network.isEmpty, !peer.isLoopback else { return }
+        try await take("\(purpose) \(peer.network)", limit)
+    }
 }
 
 /// Buckets of this process. At the bound those unused for longest are forgotten: they are the fullest.

@@ -1,6 +1,7 @@
 // Register and log in.
 import Contract
 import GRPCCore
+import ServiceKit
 import TestSupport
 import Testing
 
@@ -175,8 +176,7 @@ extension AuthServiceTests {
                 #expect(refusals.count < 24)
                 for error in refusals {
                     #expect(error.code == .resourceExhausted)
-                    let delay = error.metadata[stringValues: "retry-after-ms"].first { _ in true }.flatMap { Int($0) }
-                    #expect(1...60_000 ~= delay ?? 0)
+                    #expect(1...60_000 ~= error.retryAfterMilliseconds ?? 0)
                 }
             }
         }

@@ -236,7 +236,7 @@ extension AuthServiceTests {
                     for _ in 0..<3 { #expect(await logIn(name, "wrong horse", from: "203.0.113.1")?.code == .unauthenticated) }
                     let error = await logIn(name, "correct horse", from: "203.0.113.1")
                     #expect(error?.code == .resourceExhausted)
-                    #expect(error?.retryAfter ?? 0 > 1000)
+                    #expect(error?.retryAfterMilliseconds ?? 0 > 1000)
                 }
                 #expect(await logIn("ada", "correct horse", from: "203.0.113.2") == nil)
             }

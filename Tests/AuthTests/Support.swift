@@ -110,12 +110,3 @@ extension AuthPeers {
         groups: { _ in [] }, blocks: { _ in [] }, userSettings: { _ in .init() }, cursors: { _ in [] },
         events: { _, _ in ([], 0) })
 }
-
-extension RPCError {
-    /// In milliseconds, where it is told.
-    var retryAfter: Int? {
-        metadata[stringValues: "retry-after-ms"].first { _ in true }.flatMap { Int($0) }
-    }
-
-    var field: String? { metadata[stringValues: "field"].first { _ in true } }
-}

@@ -107,7 +107,7 @@ extension AuthServiceTests {
                 let token = answer.refreshToken
                 let error = await status { _ = try await world.refresh(token) }
                 #expect(error?.code == .resourceExhausted)
-                #expect(error?.retryAfter ?? 0 > 100_000)
+                #expect(error?.retryAfterMilliseconds ?? 0 > 100_000)
                 #expect(
                     try await world.count("SELECT count(*) FROM auth.refresh_tokens WHERE rotated_at IS NULL") == 1)
             }

@@ -160,10 +160,3 @@ func together(_ calls: [@Sendable () async throws -> Void]) async -> [RPCError.C
         return await group.reduce(into: [RPCError.Code?](repeating: nil, count: calls.count)) { $0[$1.0] = $1.1 }
     }
 }
-
-extension RPCError {
-    /// In milliseconds, where it is told.
-    var retryAfter: Int? {
-        metadata[stringValues: "retry-after-ms"].first { _ in true }.flatMap { Int($0) }
-    }
-}

@@ -198,7 +198,7 @@ extension FriendshipServiceTests {
                 // It counts among the user's all the same.
                 let again = await status { _ = try await world.request(world.ada, world.grace) }
                 #expect(again?.code == .resourceExhausted)
-                #expect((again?.retryAfter ?? 0) > 0)
+                #expect((again?.retryAfterMilliseconds ?? 0) > 0)
                 #expect(try await world.changes(of: world.grace).count == log)
                 _ = try await world.request(world.ada, world.mary)
                 let other = await status { _ = try await world.request(world.ada, 1) }

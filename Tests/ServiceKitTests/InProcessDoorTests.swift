@@ -103,7 +103,7 @@ private func refusal(_ call: () async throws -> Void) async -> RPCError? {
             #expect(error.code == code)
             #expect(error.cause == nil)
             #expect(!error.message.contains("secret"))
-            if code == .aborted { #expect(error.metadata[stringValues: "field"].first { _ in true } == "x") }
+            if code == .aborted { #expect(error.field == "x") }
         }
     }
 
