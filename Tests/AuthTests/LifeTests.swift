@@ -4,7 +4,6 @@ import Foundation
 import Friendship
 import GRPCCore
 import Inbox
-import Logging
 import Outbox
 import Profile
 import ServiceKit
@@ -23,8 +22,7 @@ extension AuthServiceTests {
         private func relay(_ world: World) -> OutboxRelay {
             OutboxRelay(
                 schema: "auth", postgres: world.database.client,
-                consumers: [friendshipErasure, profileErasure, inboxErasure],
-                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                consumers: [friendshipErasure, profileErasure, inboxErasure], logger: .quiet)
         }
 
         private func rows(_ user: Int64, _ world: World) async throws -> Int {

@@ -48,6 +48,16 @@ private actor Source {
 @Suite struct CacheTests {
     private let key = kind.key(7)
 
+    /// A load that has read what a write then changed, and is held until the source releases it.
+    private func loadBeforeAWrite(_ cache: Cache, _ source: Source) async -> Task<Int64?, any Error> {
+        let key = key
+        await source.hold()
+        let early = Task { try await cache.entries(for: [key], load: source.load)[key]?.version }
+        while await !source.isHeld { await Task.yield() }
+        await source.write()
+        return early
+    }
+
     @Test func thousand_misses_at_once_are_one_load() async throws {
         let cache = makeCache()
         let source = Source()
@@ -80,11 +90,7 @@ private actor Source {
     @Test(arguments: [true, false]) func fill_that_a_change_overtook_is_not_kept(isOwnWrite: Bool) async throws {
         let cache = makeCache()
         let source = Source()
-        let key = key
-        await source.hold()
-        let early = Task { try await cache.entries(for: [key], load: source.load)[key]?.version }
-        while await !source.isHeld { await Task.yield() }
-        await source.write()
+        let early = await loadBeforeAWrite(cache, source)
         if isOwnWrite { cache.drop([key]) } else { cache.changed("things", 7, version: 2) }
         await source.release()
         #expect(try await early.value == 1)
@@ -96,10 +102,7 @@ private actor Source {
         let cache = makeCache()
         let source = Source()
         let key = key
-        await source.hold()
-        let early = Task { try await cache.entries(for: [key], load: source.load)[key]?.version }
-        while await !source.isHeld { await Task.yield() }
-        await source.write()
+        let early = await loadBeforeAWrite(cache, source)
         cache.drop([key])
         let late = Task { try await cache.entries(for: [key], load: { [key: await source.readNow($0)] })[key]?.version }
         #expect(try await late.value == 2)

@@ -2,7 +2,6 @@
 // tests of several nodes stand on.
 import Contract
 import Foundation
-import Logging
 import Postgres
 import Redis
 import TestSupport
@@ -40,7 +39,7 @@ struct Node: Sendable {
         guard place != .memory, let redis else { return .inMemory(kinds: kinds) }
         return .shared(
             in: try RedisConfiguration(url: redis.url), kinds: kinds, bytesMax: place == .redis ? 0 : 64 << 20,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            logger: .quiet)
     }
 
     /// The profile's version with the new name.
@@ -63,6 +62,13 @@ struct Node: Sendable {
     func friends(of user: Int64) async throws -> [Int64] {
         let page = try Page(limit: 0, default: FriendshipStore.usualPage, maximum: 1000, cursor: 0, named: "after")
         return try await friends.cachedFriends(of: user, on: page)?.message().friends.map(\.userID) ?? []
+    }
+
+    /// In the end it answers with the newest of what was written, of every user.
+    func becomesCurrent(with database: TestDatabase, about users: [Int64]) async throws {
+        for user in users {
+            try await eventually { try await profiles.profile(of: user).version == database.revision(of: user) }
+        }
     }
 
     /// Facts of the kind that were answered without the database.
@@ -94,28 +100,13 @@ private func withNodes(
     }
 }
 
-/// Ten seconds are far beyond any notification's way; a test that needs them fails.
-func eventually(_ condition: () async throws -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(10)
-    while try await !condition() {
-        try #require(ContinuousClock.now < deadline, "it never came true")
-        try await Task.sleep(for: .milliseconds(2))
-    }
-}
-
-/// A small generator with a seed (splitmix64).
-struct Lane: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var bits = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-        return bits ^ (bits >> 31)
-    }
-}
-
 extension TestDatabase {
+    func makeUsers(_ count: Int) async throws -> [Int64] {
+        var users: [Int64] = []
+        for number in 0..<count { users.append(try await makeUser("user\(number)")) }
+        return users
+    }
+
     func revision(of user: Int64) async throws -> Int64 {
         try await client.query("SELECT revision FROM profile.profiles WHERE user_id = \(user)")[0].decode(Int64.self)
     }

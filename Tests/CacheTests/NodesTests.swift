@@ -16,13 +16,11 @@ import Testing
         let seed = ProcessInfo.processInfo.environment["INTEGRATION_SEED"].flatMap(UInt64.init) ?? .random(in: 0...(.max))
         print("seed \(seed)")
         try await withNodes(place) { one, other, database, _ in
-            var users: [Int64] = []
-            for number in 0..<3 { users.append(try await database.makeUser("user\(number)")) }
+            let users = try await database.makeUsers(3)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for (lane, node) in [one, other, one, other].enumerated() {
-                    let users = users
                     group.addTask {
-                        var random = Lane(state: seed &+ UInt64(lane))
+                        var random = SplitMix(state: seed &+ UInt64(lane))
                         // The versions that this lane has written.
                         var floor: [Int64: Int64] = [:]
                         for step in 0..<150 {
@@ -39,11 +37,7 @@ import Testing
                 try await group.waitForAll()
             }
             for node in [one, other] {
-                for user in users {
-                    try await eventually {
-                        try await node.profiles.profile(of: user).version == database.revision(of: user)
-                    }
-                }
+                try await node.becomesCurrent(with: database, about: users)
                 #expect(node.answered("profile") > 0)
             }
         }

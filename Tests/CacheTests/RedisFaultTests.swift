@@ -73,8 +73,7 @@ private enum Fault: CaseIterable {
     @Test(arguments: Fault.allCases) fileprivate func answers_stay_right(fault: Fault) async throws {
         try await withNodes(.redis) { one, other, database, redis in
             let redis = try #require(redis)
-            var users: [Int64] = []
-            for number in 0..<3 { users.append(try await database.makeUser("user\(number)")) }
+            let users = try await database.makeUsers(3)
             let lanes = [one, other, one, other].map { Worker(node: $0, users: users) }
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for lane in lanes { group.addTask { try await lane.work() } }
@@ -90,13 +89,7 @@ private enum Fault: CaseIterable {
                 for lane in lanes { lane.stop() }
                 try await group.waitForAll()
             }
-            for node in [one, other] {
-                for user in users {
-                    try await eventually {
-                        try await node.profiles.profile(of: user).version == database.revision(of: user)
-                    }
-                }
-            }
+            for node in [one, other] { try await node.becomesCurrent(with: database, about: users) }
         }
     }
 

@@ -1,6 +1,5 @@
 // Stores of several nodes over one real Redis, with the notifications' channel in the test's hand: who may fill in what,
 // what a drop takes away, and that nothing from before a gap is ever found again.
-import Logging
 import Redis
 import Synchronization
 import TestSupport
@@ -78,8 +77,7 @@ private struct World: Sendable {
                 configuration.scripts = RedisStore.scripts
                 // A session that a busy machine ends would begin a generation that no test expects.
                 configuration.silence = .seconds(60)
-                let client = RedisClient(
-                    configuration: configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                let client = RedisClient(configuration: configuration, logger: .quiet)
                 return RedisStore(client: client, lifetime: .seconds(60), patience: patience)
             }
             try await withThrowingTaskGroup(of: Void.self) { group in

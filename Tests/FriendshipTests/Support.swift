@@ -150,13 +150,3 @@ func withFriendships(
         }
     }
 }
-
-/// Runs all at the same time; the status of each in their order, nil for success.
-func together(_ calls: [@Sendable () async throws -> Void]) async -> [RPCError.Code?] {
-    await withTaskGroup(of: (Int, RPCError.Code?).self) { group in
-        for (index, call) in calls.enumerated() {
-            group.addTask { (index, await status(call)?.code) }
-        }
-        return await group.reduce(into: [RPCError.Code?](repeating: nil, count: calls.count)) { $0[$1.0] = $1.1 }
-    }
-}

@@ -4,6 +4,7 @@ import Foundation
 import Inbox
 import ServiceKit
 import SwiftProtobuf
+import TestSupport
 import Testing
 
 @testable import Gateway

@@ -1,6 +1,7 @@
 // The rules of a session's place in its log, without sockets. Answers of mutating calls are compared instead of tested,
 // because #expect takes what it tests by value.
 import Reactor
+import TestSupport
 import Testing
 
 @testable import Gateway
@@ -198,18 +199,5 @@ import Testing
             }
         }
         #expect(sent == Array(1...committed))
-    }
-}
-
-/// S. Vigna's splitmix64: the same numbers on every run.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -84,7 +84,7 @@ extension InboxTests {
 
         @Test func cursor__keeps_the_newest_ack_of_each_device() async throws {
             try await withInboxes(1) { world in
-                let store = CursorStore(postgres: world.postgres, logger: quiet)
+                let store = CursorStore(postgres: world.postgres, logger: .quiet)
                 let user = world.users[0]
                 await store.flush()
                 let none = try await cursors(world)
@@ -102,7 +102,7 @@ extension InboxTests {
 
         @Test func cursors_of_two_nodes__keep_the_newest() async throws {
             try await withInboxes(1) { world in
-                let stores = (0..<2).map { _ in CursorStore(postgres: world.postgres, logger: quiet) }
+                let stores = (0..<2).map { _ in CursorStore(postgres: world.postgres, logger: .quiet) }
                 for round in Int64(1)...20 {
                     for device in Int64(1)...50 {
                         stores[0].acknowledge(user: world.users[0], device: device, seq: round)
@@ -120,7 +120,7 @@ extension InboxTests {
 
         @Test func ack_without_a_database__is_kept_for_later() async throws {
             try await withInboxes(1) { world in
-                let store = CursorStore(postgres: world.postgres, logger: quiet)
+                let store = CursorStore(postgres: world.postgres, logger: .quiet)
                 try await world.postgres.query("ALTER TABLE inbox.cursors RENAME TO away")
                 store.acknowledge(user: world.users[0], device: 1, seq: 4)
                 await store.flush()
@@ -152,7 +152,7 @@ extension InboxTests {
 
         @Test func list_cursors__tells_how_far_a_users_devices_are() async throws {
             try await withInboxes(2) { world in
-                let store = CursorStore(postgres: world.postgres, logger: quiet)
+                let store = CursorStore(postgres: world.postgres, logger: .quiet)
                 let (ada, grace) = (world.users[0], world.users[1])
                 for (user, device, seq) in [(ada, 8, 3), (ada, 7, 5), (grace, 9, 1)] as [(Int64, Int64, Int64)] {
                     store.acknowledge(user: user, device: device, seq: seq)

@@ -2,15 +2,12 @@
 import Contract
 import Foundation
 import Inbox
-import Logging
 import Postgres
 import TestSupport
 import Testing
 
 /// Every suite that needs Postgres hangs under this one, so that they take turns.
 @Suite(.serialized) enum InboxTests {}
-
-let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 struct World: Sendable {
     let database: TestDatabase
@@ -36,7 +33,7 @@ struct World: Sendable {
     func withWriter(
         queueMax: Int = 20_000, batchMax: Int = 1000, _ body: (InboxWriter) async throws -> Void
     ) async throws {
-        let writer = InboxWriter(postgres: postgres, queueMax: queueMax, batchMax: batchMax, logger: quiet)
+        let writer = InboxWriter(postgres: postgres, queueMax: queueMax, batchMax: batchMax, logger: .quiet)
         let running = Task { await writer.run() }
         do {
             try await body(writer)

@@ -32,7 +32,7 @@ extension InboxTests {
             try await withInboxes(3) { world in
                 let order = Mutex<[String]>([])
                 // Offered before the writer runs, so that all of it is one batch.
-                let writer = InboxWriter(postgres: world.postgres, logger: quiet)
+                let writer = InboxWriter(postgres: world.postgres, logger: .quiet)
                 for number in 0..<300 {
                     let (from, to) = (world.users[number % 3], world.users[(number + 1) % 3])
                     let id = "m\(number)"
@@ -80,7 +80,7 @@ extension InboxTests {
             try await withInboxes(2) { world in
                 let (ada, grace) = (world.users[0], world.users[1])
                 let answers = Mutex<[Int64?]>([])
-                let writer = InboxWriter(postgres: world.postgres, logger: quiet)
+                let writer = InboxWriter(postgres: world.postgres, logger: .quiet)
                 for id in ["m1", "m1", "m2", "m1", "m2"] {
                     _ = writer.offer(try message(id, from: ada, to: grace, id: id)) { result in
                         answers.withLock { $0.append(try? result.get().senderSeq) }
@@ -97,7 +97,7 @@ extension InboxTests {
             try await withInboxes(2) { world in
                 let (ada, grace) = (world.users[0], world.users[1])
                 let outcomes = Mutex<[InboxWriter.Failure?]>([])
-                let writer = InboxWriter(postgres: world.postgres, logger: quiet)
+                let writer = InboxWriter(postgres: world.postgres, logger: .quiet)
                 for (number, pair) in [(ada, grace), (ada, 404), (404, grace), (grace, ada)].enumerated() {
                     _ = writer.offer(try message("\(number)", from: pair.0, to: pair.1, id: "m\(number)")) { result in
                         outcomes.withLock { $0.append(result.failure) }
@@ -115,7 +115,7 @@ extension InboxTests {
         @Test func full_queue__refuses_and_does_not_answer() async throws {
             try await withInboxes(2) { world in
                 let answered = Mutex(0)
-                let writer = InboxWriter(postgres: world.postgres, queueMax: 3, logger: quiet)
+                let writer = InboxWriter(postgres: world.postgres, queueMax: 3, logger: .quiet)
                 let accepted = try (0..<5).map { number in
                     let sent = try message("x", from: world.users[0], to: world.users[1], id: "m\(number)")
                     return writer.offer(sent) { _ in answered.withLock { $0 += 1 } }

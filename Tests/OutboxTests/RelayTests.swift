@@ -1,17 +1,15 @@
 // The outbox on Postgres: nothing lost, nothing doubled, one after the other for a key, whatever fails and however many
 // nodes carry it.
-import Logging
 import Outbox
 import Postgres
 import TestSupport
 import Testing
 
-private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 private struct Broken: Error {}
 
 @Suite(.serialized) struct RelayTests {
     private func relay(_ database: TestDatabase, _ consumers: OutboxConsumer...) -> OutboxRelay {
-        OutboxRelay(schema: "auth", postgres: database.client, consumers: consumers, logger: quiet)
+        OutboxRelay(schema: "auth", postgres: database.client, consumers: consumers, logger: .quiet)
     }
 
     /// Notes what it is given in a table, in the transaction that ends the entry.

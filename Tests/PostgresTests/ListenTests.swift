@@ -1,6 +1,7 @@
 // LISTEN: delivery, and the reconnect that tells the consumer that it may have missed something.
 import Foundation
 import Postgres
+import TestSupport
 import Testing
 
 @Suite struct ListenTests {

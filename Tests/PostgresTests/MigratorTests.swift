@@ -1,6 +1,7 @@
 // The migrator: once each, in order, whole or not at all, and never two at a time.
 import Foundation
 import Postgres
+import TestSupport
 import Testing
 
 @Suite struct MigratorTests {
@@ -16,6 +17,21 @@ import Testing
         deinit { try? FileManager.default.removeItem(at: directory) }
 
         var migrator: Migrator { Migrator(directory: directory) }
+
+        /// Several at once, each with a client of its own. What each of them applied, without those that had nothing to do.
+        func migrate(_ database: TestDatabase, migrators: Int) async throws -> [[String]] {
+            try await withThrowingTaskGroup(of: [String].self) { group in
+                for _ in 0..<migrators {
+                    group.addTask {
+                        let client = PostgresClient(configuration: PostgresConfiguration(url: database.url), logger: .quiet)
+                        let names = try await self.migrator.migrate(client)
+                        await client.shutdown()
+                        return names
+                    }
+                }
+                return try await group.reduce(into: []) { if !$1.isEmpty { $0.append($1) } }
+            }
+        }
 
         func write(_ name: String, _ script: String) throws {
             try script.write(to: directory.appending(path: name), atomically: true, encoding: .utf8)
@@ -48,19 +64,7 @@ import Testing
     @Test func migrate_concurrentlyAppliesOnce() async throws {
         try await withDatabase { client, database in
             let files = try Files(Self.two)
-            let applied = try await withThrowingTaskGroup(of: [String].self) { group in
-                for _ in 0..<6 {
-                    group.addTask {
-                        let other = PostgresClient(
-                            configuration: PostgresConfiguration(url: database.url), logger: quiet)
-                        let names = try await files.migrator.migrate(other)
-                        await other.shutdown()
-                        return names
-                    }
-                }
-                return try await group.reduce(into: []) { $0.append($1) }
-            }
-            #expect(applied.filter { !$0.isEmpty } == [["0001_first", "0002_second"]])
+            #expect(try await files.migrate(database, migrators: 6) == [["0001_first", "0002_second"]])
             #expect(try await client.query("SELECT x FROM first").count == 1)
         }
     }
@@ -137,19 +141,7 @@ import Testing
             _ = try await files.migrator.migrate(client)
             try files.write(
                 "0003_third.sql", "-- outside of a transaction\nCREATE INDEX CONCURRENTLY IF NOT EXISTS of_x ON first (x)")
-            let applied = try await withThrowingTaskGroup(of: [String].self) { group in
-                for _ in 0..<3 {
-                    group.addTask {
-                        let other = PostgresClient(
-                            configuration: PostgresConfiguration(url: database.url), logger: quiet)
-                        let names = try await files.migrator.migrate(other)
-                        await other.shutdown()
-                        return names
-                    }
-                }
-                return try await group.reduce(into: []) { $0.append($1) }
-            }
-            #expect(applied.filter { !$0.isEmpty } == [["0003_third"]])
+            #expect(try await files.migrate(database, migrators: 3) == [["0003_third"]])
             #expect(try await client.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'of_x'::regclass", as: Bool.self))
             #expect(try await files.migrator.status(client) == .current)
         }

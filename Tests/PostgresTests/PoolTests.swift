@@ -2,6 +2,7 @@
 // of the test's own.
 import Foundation
 import Postgres
+import TestSupport
 import Testing
 
 @Suite struct PoolTests {
@@ -103,7 +104,7 @@ import Testing
 
     @Test func noServer_isUnavailableInBoundedTime() async throws {
         let configuration = PostgresConfiguration(url: "postgresql:///x?host=/nonexistent")
-        let client = PostgresClient(configuration: configuration, logger: quiet)
+        let client = PostgresClient(configuration: configuration, logger: .quiet)
         for _ in 0..<3 {
             let start = ContinuousClock.now
             #expect(await postgresError { try await client.query("SELECT 1") }?.code == .unavailable)
@@ -120,7 +121,7 @@ import Testing
             let port = item("port") ?? "\(url.port ?? 5432)"
             let several = "postgresql://\(url.user ?? "")@\(url.path)?host=/nonexistent,\(host)&port=1,\(port)"
                 + "&target_session_attrs=read-write"
-            let client = PostgresClient(configuration: PostgresConfiguration(url: several), logger: quiet)
+            let client = PostgresClient(configuration: PostgresConfiguration(url: several), logger: .quiet)
             #expect(try await client.query("SELECT 1").count == 1)
             await client.shutdown()
         }
@@ -130,7 +131,7 @@ import Testing
         try await withCluster { cluster in
             try await cluster.run("start")
             let configuration = PostgresConfiguration(url: try await cluster.run("url"))
-            let client = PostgresClient(configuration: configuration, logger: quiet)
+            let client = PostgresClient(configuration: configuration, logger: .quiet)
             let notifications = client.listen("news")
             var heard = notifications.makeAsyncIterator()
             #expect(await heard.next() == .connected)

@@ -1,6 +1,7 @@
 // Statements: their order, their errors, and what a deadline or a cancellation leaves behind.
 import Foundation
 import Postgres
+import TestSupport
 import Testing
 
 @Suite struct QueryTests {
@@ -92,7 +93,7 @@ import Testing
         "host=/nonexistent password=hunter2 hunter2",
     ])
     func errors_carryNoPassword(url: String) async throws {
-        let client = PostgresClient(configuration: PostgresConfiguration(url: url), logger: quiet)
+        let client = PostgresClient(configuration: PostgresConfiguration(url: url), logger: .quiet)
         let error = try #require(await postgresError { try await client.query("SELECT 1") })
         #expect([.unavailable, .invalidParameter].contains(error.code))
         #expect(!"\(error) \(dumped(error))".contains("hunter2"), "\(error)")

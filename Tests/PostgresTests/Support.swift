@@ -1,11 +1,8 @@
 // What the Postgres tests share: a fresh database each, and a client of the wanted shape on it.
 import Foundation
-import Logging
 import Postgres
 import TestSupport
 import Testing
-
-let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 /// Runs a test on a fresh database without migrations, with a client that `configure` may shape.
 func withDatabase(
@@ -15,7 +12,7 @@ func withDatabase(
     let database = try await TestDatabase.create(migrations: false)
     var configuration = PostgresConfiguration(url: database.url)
     configure(&configuration)
-    let client = PostgresClient(configuration: configuration, logger: quiet)
+    let client = PostgresClient(configuration: configuration, logger: .quiet)
     do {
         try await body(client, database)
     } catch {
@@ -41,16 +38,6 @@ func postgresError(_ body: () async throws -> Void) async -> PostgresError? {
         if !(error is PostgresError) { Issue.record("\(error) was thrown") }
         return error as? PostgresError
     }
-}
-
-/// Waits until `condition` holds, for at most five seconds.
-func eventually(_ condition: () async throws -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(5)
-    while ContinuousClock.now < deadline {
-        if try await condition() { return }
-        try await Task.sleep(for: .milliseconds(20))
-    }
-    Issue.record("did not happen within five seconds")
 }
 
 extension PostgresClient {

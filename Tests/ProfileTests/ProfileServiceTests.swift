@@ -131,20 +131,16 @@ import Testing
 
     @Test func update__by_many_for_one_version_has_one_winner() async throws {
         try await withProfiles { profiles, ada, _, database in
-            let codes = await withTaskGroup(of: RPCError.Code?.self) { group in
-                for index in 0..<16 {
-                    group.addTask {
-                        await status {
-                            _ = try await profiles.updateMyProfile(
-                                .with {
-                                    $0.nickname = "name \(index)"
-                                    $0.expectedVersion = 1
-                                }, metadata: .bearer(ada))
-                        }?.code
+            let codes = await together(
+                (0..<16).map { index in
+                    {
+                        _ = try await profiles.updateMyProfile(
+                            .with {
+                                $0.nickname = "name \(index)"
+                                $0.expectedVersion = 1
+                            }, metadata: .bearer(ada))
                     }
-                }
-                return await group.reduce(into: []) { $0.append($1) }
-            }
+                })
             #expect(codes.count { $0 == nil } == 1)
             #expect(codes.count { $0 == .aborted } == 15)
             let events = try await database.events(of: ada)

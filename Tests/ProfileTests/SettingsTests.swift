@@ -82,20 +82,16 @@ import Testing
 
     @Test func update__by_many_for_one_version_has_one_winner() async throws {
         try await withHouse { house in
-            let codes = await withTaskGroup(of: RPCError.Code?.self) { group in
-                for index in 0..<16 {
-                    group.addTask {
-                        await status {
-                            _ = try await house.settings.updateSettings(
-                                .with {
-                                    $0.privacy.find = .with { $0.kind = .group; $0.groupID = Int64(index + 1) }
-                                    $0.expectedVersion = 1
-                                }, metadata: .bearer(house.ada))
-                        }?.code
+            let codes = await together(
+                (1...Int64(16)).map { group in
+                    {
+                        _ = try await house.settings.updateSettings(
+                            .with {
+                                $0.privacy.find = .with { $0.kind = .group; $0.groupID = group }
+                                $0.expectedVersion = 1
+                            }, metadata: .bearer(house.ada))
                     }
-                }
-                return await group.reduce(into: []) { $0.append($1) }
-            }
+                })
             #expect(codes.count { $0 == nil } == 1)
             #expect(codes.count { $0 == .aborted } == 15)
             let log = try await house.database.events(of: house.ada)

@@ -58,7 +58,7 @@ extension ReactorTests {
             try await withReactor(echo, settings: settings) { _, port in
                 _ = try WebSocketPeer(
                     port: port, headers: ["Authorization: Bearer abc", "Sec-WebSocket-Protocol: other, second"])
-                #expect(await eventually { echo.seen.withLock { $0.count == 2 } })
+                try await eventually { echo.seen.withLock { $0.count == 2 } }
                 let seen = echo.seen.withLock { $0 }
                 #expect(seen.first == .init(kind: .opened, payload: Array("Bearer abc".utf8), subprotocol: 1))
                 #expect(seen.last?.kind == .closed)
@@ -121,7 +121,7 @@ extension ReactorTests {
             #expect(peer?.hasEnded() == true)
             #expect(throws: PeerError.self) { try WebSocketPeer(port: port) }
             // The thread's body is what held the handler.
-            #expect(await eventually { handler == nil })
+            try await eventually { handler == nil }
         }
     }
 }

@@ -87,12 +87,3 @@ final class Keeper: ReactorHandler {
 
     func turned(on reactor: Reactor) {}
 }
-
-/// Polls until a condition holds; false after five seconds.
-func eventually(_ condition: () -> Bool) async -> Bool {
-    for _ in 0..<500 {
-        if condition() { return true }
-        try? await Task.sleep(for: .milliseconds(10))
-    }
-    return condition()
-}

@@ -7,7 +7,6 @@ import Testing
 
 @testable import Redis
 
-private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 private let patience = Duration.seconds(5)
 
 private func makeClient(_ url: String, _ change: (inout RedisConfiguration) -> Void = { _ in }) throws -> RedisClient {
@@ -15,7 +14,7 @@ private func makeClient(_ url: String, _ change: (inout RedisConfiguration) -> V
     // A busy machine must not end a session that the test does not mean to.
     configuration.silence = .seconds(60)
     change(&configuration)
-    return RedisClient(configuration: configuration, logger: quiet)
+    return RedisClient(configuration: configuration, logger: .quiet)
 }
 
 extension RedisClient {

@@ -4,18 +4,6 @@ import Foundation
 import Postgres
 
 extension TestDatabase {
-    /// Runs a test on a migrated database, which is dropped afterwards, whatever happens.
-    public static func with(_ body: (TestDatabase) async throws -> Void) async throws {
-        let database = try await create()
-        do {
-            try await body(database)
-        } catch {
-            try await database.drop()
-            throw error
-        }
-        try await database.drop()
-    }
-
     /// A user with a profile and a log, as registering makes them, but nothing to log in with.
     public func makeUser(_ username: String) async throws -> Int64 {
         try await client.transaction { connection in

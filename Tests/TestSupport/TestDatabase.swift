@@ -37,6 +37,18 @@ public struct TestDatabase: Sendable {
         try await TestDatabase.onServer(url: url, dropping: name)
     }
 
+    /// Runs a test on a migrated database, which is dropped afterwards, whatever happens.
+    public static func with(_ body: (TestDatabase) async throws -> Void) async throws {
+        let database = try await create()
+        do {
+            try await body(database)
+        } catch {
+            try await database.drop()
+            throw error
+        }
+        try await database.drop()
+    }
+
     private static func onServer(url: String, dropping name: String) async throws {
         let server = try replaceDatabase(of: url, with: "postgres")
         try await onServer(server) { try await $0.execute(script: "DROP DATABASE IF EXISTS \(name) WITH (FORCE)") }
@@ -74,5 +86,5 @@ public struct MissingServer: Error, CustomStringConvertible {
 
 extension Logger {
     /// Nothing of a test's client is news.
-    fileprivate static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    public static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 }
