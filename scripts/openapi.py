@@ -45,7 +45,7 @@ REFUSALS = {
     "404": "NOT_FOUND",
     "409": "ALREADY_EXISTS or ABORTED",
     "413": "RESOURCE_EXHAUSTED: the body is too large",
-    "415": "INVALID_ARGUMENT: the body is of another type",
+    "415": "INVALID_ARGUMENT: the body is of another type, or encoded",
     "429": "RESOURCE_EXHAUSTED: try again after Retry-After",
     "503": "UNAVAILABLE: the database does not answer; try again",
     "504": "DEADLINE_EXCEEDED: the database did not answer in time",

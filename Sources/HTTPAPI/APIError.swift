@@ -31,6 +31,17 @@ struct APIError: Error {
             "the query has \(isName ? String(name) : "a parameter") twice", field: isName ? String(name) : nil)
     }
 
+    static let notOneHost = invalidArgument("the request must have one Host")
+
+    static func otherType(than types: [String]) -> Self {
+        invalidArgument("the body must be \(types.joined(separator: ", "))", status: .unsupportedMediaType)
+    }
+
+    /// RFC 9110 section 15.5.16 asks for the header.
+    static let encodedBody = Self(
+        code: "INVALID_ARGUMENT", status: .unsupportedMediaType, message: "the body must come without a Content-Encoding",
+        headers: [.acceptEncoding: "identity"])
+
     static func bodyTooLarge(bytesMax: Int) -> Self {
         Self(code: "RESOURCE_EXHAUSTED", status: .contentTooLarge, message: "the body is over \(bytesMax) bytes")
     }

@@ -60,6 +60,8 @@ struct APIResponder: HTTPResponder {
     ) async throws -> Route.Answer {
         let (route, parameters): (Route, [String: Substring])
         do {
+            // RFC 9112 section 3.2. Of two, whoever stands in between may have looked at the other.
+            guard request.head.authority != nil, request.headers[values: .host].isEmpty else { throw APIError.notOneHost }
             (route, parameters) = try routes.find(request.method, request.uri.path)
         } catch {
             // Read even where nothing takes it, because the connection's next request comes after it.
@@ -80,9 +82,13 @@ struct APIResponder: HTTPResponder {
         if isLarge { try await admit(route, metadata, options, on: channel) }
         defer { if isLarge { largeBodies.leave() } }
         let body = try await receiveBody(of: request, upTo: route.intake.bytesMax, on: channel)
-        if body.readableBytes > 0, !route.intake.takes(request.headers[.contentType]) {
-            let names = route.intake.contentTypes.joined(separator: ", ")
-            throw APIError.invalidArgument("the body must be \(names)", status: .unsupportedMediaType)
+        if body.readableBytes > 0 {
+            guard route.intake.takes(request.headers[.contentType]) else {
+                throw APIError.otherType(than: route.intake.contentTypes)
+            }
+            guard request.headers[.contentEncoding]?.lowercased() ?? "identity" == "identity" else {
+                throw APIError.encodedBody
+            }
         }
         let said = Parameters(path: parameters, query: try Parameters.each(request.uri.query ?? ""), headers: request.headers)
         let (callMetadata, callOptions) = (metadata, options)
@@ -180,6 +186,7 @@ struct APIResponder: HTTPResponder {
 extension HTTPField.Name {
     /// Valid names, by inspection.
     fileprivate static let requestID = Self("X-Request-Id")!
+    fileprivate static let host = Self("Host")!
 
     fileprivate init(_ header: TrustedProxies.Header) {
         self.init(header.rawValue)!

@@ -70,6 +70,29 @@ extension TestResponse {
         }
     }
 
+    @Test(arguments: ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nhost: a\r\n"])
+    func requestWithoutOneHost_isRefused(hosts: String) async throws {
+        try await withAPI(Recorder()) { client in
+            let answer = try await exchange(
+                port: try #require(client.port), send: ["GET /v1/friends HTTP/1.1\r\n\(hosts)Connection: close\r\n\r\n"],
+                within: .seconds(10))
+            #expect(answer.hasPrefix("HTTP/1.1 400 "))
+            #expect(answer.contains("the request must have one Host"))
+        }
+    }
+
+    @Test(arguments: ["gzip", "br", "identity, gzip", "", "identity", "Identity"])
+    func encodedBody_isRefused(encoding: String) async throws {
+        let recorder = Recorder()
+        try await withAPI(recorder) { client in
+            let headers: HTTPFields = [.contentType: "application/json", .contentEncoding: encoding]
+            let answer = try await client.post("/v1/friend-requests", "{}", headers: headers)
+            let isPlain = encoding.lowercased() == "identity"
+            #expect(answer.status == (isPlain ? .ok : .unsupportedMediaType))
+            #expect(answer.headers[.acceptEncoding] == (isPlain ? nil : "identity"))
+        }
+    }
+
     @Test func wrongMethod_namesTheRightOnes() async throws {
         try await withAPI(Recorder()) { client in
             let answer = try await client.execute(uri: "/v1/profiles/me", method: .delete)
