@@ -64,7 +64,11 @@ public struct GRPCAPI: Sendable {
     /// - Parameters:
     ///   - longRequests: methods by their full names, with the most bytes of a request; every other's has at most 64 KiB.
     ///   - longCalls: methods whose calls last as long as they like.
-    public init(_ configuration: GRPCAPIConfiguration, longRequests: [String: Int] = [:], longCalls: Set<String> = []) {
+    ///   - onListening: called once the port is open.
+    public init(
+        _ configuration: GRPCAPIConfiguration, longRequests: [String: Int] = [:], longCalls: Set<String> = [],
+        onListening: @escaping @Sendable () -> Void = {}
+    ) {
         let ledger = ConnectionLedger<String>(
             strangersPerAddress: configuration.strangersPerAddress, connectionsMax: configuration.connectionsMax)
         let bounds = RequestGuard.Bounds(longRequests: longRequests, longCalls: longCalls)
@@ -84,7 +88,8 @@ public struct GRPCAPI: Sendable {
         }
         self.ledger = ledger
         self.transport = Transport(
-            listenerFactory: GuardedListener(configuration: configuration, ledger: ledger), config: transport)
+            listenerFactory: GuardedListener(configuration: configuration, ledger: ledger, onListening: onListening),
+            config: transport)
     }
 
     /// Who called over this connection has shown a valid token: its address' share of strangers is not for it any more.

@@ -12,10 +12,14 @@ public struct GuardedListener: HTTP2ServerTransport.ListenerFactory {
 
     private let configuration: GRPCAPIConfiguration
     private let ledger: ConnectionLedger<String>
+    private let onListening: @Sendable () -> Void
 
-    init(configuration: GRPCAPIConfiguration, ledger: ConnectionLedger<String>) {
+    init(
+        configuration: GRPCAPIConfiguration, ledger: ConnectionLedger<String>, onListening: @escaping @Sendable () -> Void
+    ) {
         self.configuration = configuration
         self.ledger = ledger
+        self.onListening = onListening
     }
 
     public func makeListeningChannel(
@@ -23,7 +27,7 @@ public struct GuardedListener: HTTP2ServerTransport.ListenerFactory {
         connectionConfigurator: HTTP2ServerTransport.ConnectionConfigurator
     ) async throws -> NIOAsyncChannel<HTTP2ServerTransport.ConnectionConfigurator.ConnectionChannel, Never> {
         let (configuration, ledger) = (configuration, ledger)
-        return try await ServerBootstrap(group: eventLoopGroup)
+        let listener = try await ServerBootstrap(group: eventLoopGroup)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.backlog, value: 256)
             .serverChannelInitializer { channel in
@@ -45,6 +49,8 @@ public struct GuardedListener: HTTP2ServerTransport.ListenerFactory {
                     connectionConfigurator.configure(channel: channel, tls: .none)
                 }
             }
+        onListening()
+        return listener
     }
 }
 

@@ -9,8 +9,12 @@ import ServiceKit
 actor NodeHealth {
     private static let memory: Duration = .milliseconds(500)
 
+    private enum Stage: String {
+        case starting, serving, draining
+    }
+
     private let ask: @Sendable () async -> NodeReadiness
-    private(set) var isDraining = false
+    private var stage = Stage.starting
     private var asking: Task<NodeReadiness, Never>?
     private var known: (readiness: NodeReadiness, at: ContinuousClock.Instant)?
 
@@ -18,14 +22,21 @@ actor NodeHealth {
         self.ask = ask
     }
 
+    var isDraining: Bool { stage == .draining }
+
+    /// All doors are open: until now the node was not ready, although the operations port answered.
+    func begin() {
+        stage = .serving
+    }
+
     /// From now on the node is not ready, so that balancers send nobody to it.
     func drain() {
-        isDraining = true
+        stage = .draining
     }
 
     func readiness() async -> NodeReadiness {
         var readiness = await latest()
-        if isDraining { readiness.problems["node"] = "draining" }
+        if stage != .serving { readiness.problems["node"] = stage.rawValue }
         return readiness
     }
 

@@ -110,9 +110,11 @@ private struct Node {
             readiness.remarks["redis"] = cache.complaint
             return readiness
         }
+        let (doorsOpened, doorOpened) = AsyncStream.makeStream(of: Void.self)
         let grpc = GRPCAPI(
             settings.grpc, longRequests: ["ringway.v1.ProfileService/SetMyAvatar": (2 << 20) + 1024],
-            longCalls: ["grpc.health.v1.Health/Watch"])
+            longCalls: ["grpc.health.v1.Health/Watch"]
+        ) { doorOpened.yield() }
         let reflection: [any RegistrableRPCService] = settings.servesReflection ? [ReflectionService()] : []
         let network = GRPCServer(
             transport: grpc.transport, services: services + [HealthService(health: health)] + reflection,
@@ -122,12 +124,11 @@ private struct Node {
                     door: .network, proxies: settings.proxies, serviceSecret: settings.serviceSecret, verify: verify,
                     onProof: grpc.trust),
             ])
-        let (httpUp, httpIsUp) = AsyncStream.makeStream(of: Void.self)
         let httpConnections = HTTPConnections(settings.http)
         let http = makeHTTPAPI(
             clients: clients, configuration: settings.http, connections: httpConnections,
             logger: Logger(label: "ringway.http")
-        ) { _ in httpIsUp.finish() }
+        ) { _ in doorOpened.yield() }
         let operations = OperationsAPI(
             readiness: { await health.readiness() },
             metrics: {
@@ -146,19 +147,33 @@ private struct Node {
                 operations.application(
                     host: settings.address, port: settings.opsPort, logger: Logger(label: "ringway.operations")),
             ], logger: Logger(label: "ringway.services"))
-        let running = Task { try await group.run() }
-        for await _ in httpUp {}
-        announce()
+        let stop = Task { await Signals.firstOf(.terminate, .interrupt) }
+        let running = Task {
+            defer {
+                doorOpened.finish()
+                stop.cancel()
+            }
+            try await group.run()
+        }
+        var doorsOpen = 0
+        for await _ in doorsOpened.prefix(2) { doorsOpen += 1 }
+        if doorsOpen == 2 {
+            await health.begin()
+            announce()
+        }
         let renewals = Signals.each(.hangUp) { await renewCertificate(gateway) }
-        await Signals.firstOf(.terminate, .interrupt)
+        await stop.value
+        // A service that ends by itself takes the node with it: what is left would look alive, and serve nobody.
+        let isBroken = stop.isCancelled
         renewals.cancel()
         logger.info("draining")
         await health.drain()
         await gateway.drain()
         await group.triggerGracefulShutdown()
-        _ = try? await running.value
+        let end = await running.result
         await gatewayPostgres.shutdown()
         await database.shutdown()
+        if isBroken, case .failure(let error) = end { throw Complaint(line: "a part of the node ended: \(error)") }
     }
 
     private func startGateway(_ clients: ServiceClients) async throws -> Gateway {

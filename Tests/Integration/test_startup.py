@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,28 @@ def test_second_server_on_the_same_ports(database):
         assert first.is_ready()
     finally:
         first.stop()
+
+
+def test_a_door_that_does_not_open_ends_the_node(database, arguments):
+    """Two of the doors on one port: it is free when asked, and one of them comes too late."""
+    arguments[arguments.index("--grpc-port") + 1] = arguments[arguments.index("--http-port") + 1]
+    code, said = run_serve(arguments, {"RINGWAY_POSTGRES_URL": database.url})
+    assert code == 1
+    assert "is up" not in said
+    assert said.splitlines()[-1].startswith("ringway: a part of the node ended: ")
+    assert "Address already in use" in said.splitlines()[-1]
+
+
+def test_who_is_ready_has_opened_all_doors(database):
+    server = Server(database.url).start(wait=False)
+    try:
+        deadline = time.monotonic() + 20
+        while not server.is_ready():
+            assert time.monotonic() < deadline
+        for port in server.ports.values():
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    finally:
+        assert server.stop() == 0
 
 
 def test_postgres_unreachable(arguments):
