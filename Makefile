@@ -4,7 +4,7 @@
 SWIFT_FLAGS := -c release -Xswiftc -enable-testing
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build run test lint fuzz autobahn coverage proto proto-check contract-check contract-accept openapi \
+.PHONY: help setup build run test lint fuzz autobahn kernels coverage proto proto-check contract-check contract-accept openapi \
     openapi-check bench bench-gate bench-accept clean
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make build        build the server and every library"
 	@echo "make fuzz         fuzz the codec and the server side, a minute a target (FUZZ_SECONDS=5: a smoke)"
 	@echo "make autobahn     all 517 Autobahn cases on io_uring and epoll, plain and TLS; needs Python 2.7"
+	@echo "make kernels      the C tests that meet the kernel, on Debian's kernels in virtual machines"
 	@echo "make coverage     the lines of the codec that its tests and fuzz seeds reach; fails below 95 %"
 	@echo "make lint         the rules of docs/style.md that a script can check"
 	@echo "make proto        regenerate Sources/Contract/Generated (proto-check: fail when it is stale)"
@@ -51,6 +52,10 @@ autobahn:
 fuzz:
 	@scripts/setup.sh --tests
 	@$(MAKE) --no-print-directory -C Tests/Fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
+
+kernels:
+	@scripts/setup.sh --kernels
+	@Tests/Kernels/run
 
 coverage:
 	@scripts/setup.sh --tests
@@ -95,4 +100,4 @@ bench-accept: build
 	@bench/gate.py --accept
 
 clean:
-	@rm -rf .build .build-c .build-bench .build-venv .build-venv-bench .build-autobahn
+	@rm -rf .build .build-c .build-kernels .build-bench .build-venv .build-venv-bench .build-autobahn

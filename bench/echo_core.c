@@ -112,7 +112,7 @@ int main(int argc, char **argv) {
     config.pool_bytes_max = 1 << 30;   // as `ringway echo`: half of it may be messages that are not yet whole
     uint16_t port = 0;
     uint64_t messages_max = UINT64_MAX;
-    int broadcasting = 0;
+    int broadcasting = 0, kernel_tls = 0;
     const char *backend = "";
     const struct option_spec specs[] = {
         { "--port", OPTION_PORT, &port },
@@ -123,9 +123,11 @@ int main(int argc, char **argv) {
         { "--io", OPTION_TEXT, &backend },
         { "--tls-cert", OPTION_TEXT, &config.tls_certificate_file },
         { "--tls-key", OPTION_TEXT, &config.tls_key_file },
+        { "--kernel-tls", OPTION_FLAG, &kernel_tls },
         { "--broadcast", OPTION_FLAG, &broadcasting },
     };
     options_parse(argc, argv, specs, sizeof specs / sizeof *specs);
+    config.tls_kernel = (uint8_t)kernel_tls;
     if (strcmp(backend, "io_uring") == 0) {
         config.backend = GW_BACKEND_IO_URING;
     } else if (strcmp(backend, "epoll") == 0) {

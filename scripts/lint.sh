@@ -26,7 +26,7 @@ list() {
 
 mapfile -t swift < <(list '*.swift')
 mapfile -t c < <(list '*.c' '*.h')
-mapfile -t scripts < <(list '*.sh' .ci/run Tests/C/run Tests/Fuzz/run Tests/Autobahn/run Tests/Simulation/run)
+mapfile -t scripts < <(list '*.sh' .ci/run Tests/C/run Tests/Fuzz/run Tests/Autobahn/run Tests/Simulation/run Tests/Kernels/run)
 mapfile -t python < <(list '*.py')
 mapfile -t sql < <(list '*.sql')
 mapfile -t proto < <(list '*.proto')

@@ -4,6 +4,7 @@
 #   setup.sh           what the build and `make run` need
 #   setup.sh --tests   also what tests and lint need: shellcheck, valgrind, Redis, and a Python environment in
 #                      .build-venv
+#   setup.sh --kernels also what runs the C tests on other kernels: an emulator and a machine's few programs
 #   setup.sh --bench   also the servers that `make bench` compares with: libwebsockets, Boost.Beast and, in
 #                      .build-venv-bench, picows
 #
@@ -67,6 +68,9 @@ install_packages liburing-dev libssl-dev libpq-dev libhiredis-dev libargon2-dev 
 if [[ ${1:-} == --tests ]]; then
     install_packages python3-venv shellcheck valgrind redis-server redis-tools
     make_environment
+fi
+if [[ ${1:-} == --kernels ]]; then
+    install_packages qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring
 fi
 if [[ ${1:-} == --bench ]]; then
     install_packages libwebsockets-dev libboost-dev g++ python3-venv valgrind

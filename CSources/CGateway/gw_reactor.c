@@ -470,6 +470,7 @@ static int gw_reactor_open_io(const struct gw_config *config, struct gw_io **io,
         .receive_buffers = config->receive_buffers,
         .receive_buffer_bytes = config->receive_buffer_bytes,
         .peers_wanted = config->untrusted_per_peer_max > 0,
+        .options_wanted = config->tls_kernel && config->tls_certificate_file != NULL,
     };
     *refusal = 0;
     if (config->backend != GW_BACKEND_EPOLL) {

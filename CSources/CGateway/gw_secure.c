@@ -29,10 +29,15 @@ int gw_secure_io(const struct gw_config *config, struct gw_io **io) {
         .certificate_file = config->tls_certificate_file,
         .key_file = config->tls_key_file,
         .sockets_max = config->connections_max,
+        .kernel = config->tls_kernel,
         .handshakes_max = config->tls_handshakes_max,
         .buffer_bytes_max = part > GW_TLS_BUFFERS_BYTES_MIN ? part : GW_TLS_BUFFERS_BYTES_MIN,
     };
     return gw_secure_error(gw_io_tls_create(*io, &tls, io));
+}
+
+uint32_t gw_reactor_kernel_tls(const struct gw_reactor *r) {
+    return r->secure ? gw_io_tls_kernel_versions(r->io) : 0;
 }
 
 int gw_reactor_reload_tls(struct gw_reactor *r, const char *certificate_file, const char *key_file) {

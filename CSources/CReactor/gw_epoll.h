@@ -1,5 +1,6 @@
 // What the files of the epoll backend share: gw_io_epoll.c (requests, readiness, the turn), gw_epoll_front.c (everyday sends
-// and receives), gw_epoll_accept.c (listening), gw_epoll_create.c (life). gw_io.h says what a backend does.
+// and receives), gw_epoll_accept.c (listening), gw_epoll_option.c (what kernel TLS needs), gw_epoll_create.c (life). gw_io.h
+// says what a backend does.
 //
 // Every socket is registered once, edge-triggered, for all it can ever tell; what the edges told is kept in its
 // flags, so that pausing, starving and resuming cost no system call. A readable socket is received from once a turn, into
@@ -45,6 +46,7 @@ struct gw_epoll_socket {
     uint16_t generation;         // tells an edge of a former owner from one of the present
     uint8_t flags;
     uint8_t reach;               // receive buffers for its next receive
+    uint8_t record_type;         // of the send that waits, when it is a record of kernel TLS; else 0
 };
 
 struct gw_socket_list {
@@ -99,11 +101,19 @@ int gw_epoll_front_open(struct gw_io_epoll *e);
 void gw_epoll_front_close(struct gw_io_epoll *e);
 size_t gw_epoll_front_bytes(void);
 
+// gw_epoll_option.c
+int gw_epoll_set_option(struct gw_io *io, uint32_t socket, const struct gw_io_option *option);
+void gw_epoll_send_record(struct gw_io *io, uint32_t socket, uint8_t type, const struct iovec *iov);
+// Tries a record that waits; returns as gw_epoll_try_send.
+int32_t gw_epoll_try_record(struct gw_io_epoll *e, struct gw_epoll_socket *s);
+
 // gw_epoll_create.c
 int gw_epoll_watch(struct gw_io_epoll *e, int fd, uint32_t edges, uint64_t data);
 void gw_epoll_destroy(struct gw_io *io);
 
 // gw_io_epoll.c
+// The socket's SENT or CLOSED is to be told.
+void gw_epoll_report(struct gw_io_epoll *e, uint32_t socket);
 // 0: no room, an edge will tell; else bytes or -errno.
 int32_t gw_epoll_try_send(struct gw_io_epoll *e, int fd, const struct iovec *iov, unsigned count);
 int gw_epoll_turn(struct gw_io *io, uint64_t timeout_ns, struct gw_io_event *events, unsigned capacity);

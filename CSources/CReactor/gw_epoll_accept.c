@@ -72,6 +72,7 @@ static int gw_epoll_adopt(struct gw_io_epoll *e, int fd, struct gw_io_event *eve
     }
     s->fd = fd;
     s->reach = 1;
+    s->record_type = 0;
     s->flags = (uint8_t)(GW_EPOLL_OPEN | (s->flags & GW_EPOLL_LISTED));
     e->sockets_open++;
     *event = (struct gw_io_event){ .kind = GW_IO_ACCEPTED, .socket = socket };

@@ -43,7 +43,7 @@ static void gw_epoll_make_ready(struct gw_io_epoll *e, uint32_t socket) {
     }
 }
 
-static void gw_epoll_report(struct gw_io_epoll *e, uint32_t socket) {
+void gw_epoll_report(struct gw_io_epoll *e, uint32_t socket) {
     struct gw_epoll_socket *s = &e->sockets[socket];
     if (s->flags & GW_EPOLL_REPORTED) {
         return;
@@ -282,7 +282,7 @@ static void gw_epoll_edge(struct gw_io_epoll *e, uint64_t data, uint32_t edges) 
         gw_epoll_make_ready(e, socket);
     }
     if ((edges & (EPOLLOUT | failed)) && (s->flags & (GW_EPOLL_SENDING | GW_EPOLL_REPORTED)) == GW_EPOLL_SENDING) {
-        s->result = gw_epoll_try_send(e, s->fd, &s->unsent, 1);
+        s->result = s->record_type != 0 ? gw_epoll_try_record(e, s) : gw_epoll_try_send(e, s->fd, &s->unsent, 1);
         if (s->result != 0) {
             gw_epoll_report(e, socket);
         }
@@ -355,4 +355,6 @@ const struct gw_io_ops gw_epoll_ops = {
     .wake = gw_epoll_wake,
     .now_ms = gw_clock_coarse_ms,
     .read_stats = gw_epoll_read_stats,
+    .set_option = gw_epoll_set_option,
+    .send_record = gw_epoll_send_record,
 };

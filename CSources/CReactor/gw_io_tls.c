@@ -279,6 +279,9 @@ int gw_io_tls_create(struct gw_io *inner, const struct gw_tls_config *config, st
     t->buffer_bytes_max = config->buffer_bytes_max;
     t->in_bytes_max = config->buffer_bytes_max / GW_TLS_IN_PART;
     t->records_max = config->records_max != 0 ? config->records_max : GW_TLS_RECORDS_MAX;
+    if (config->kernel && inner->ops->set_option != NULL) {
+        t->kernel_suites = gw_tls_kernel_probe();
+    }
     const int error = gw_tls_prepare(t, config);
     if (error != 0) {
         gw_tls_destroy(&t->io);
@@ -286,6 +289,11 @@ int gw_io_tls_create(struct gw_io *inner, const struct gw_tls_config *config, st
     }
     *io = &t->io;
     return 0;
+}
+
+uint32_t gw_io_tls_kernel_versions(struct gw_io *io) {
+    const uint32_t suites = gw_tls(io)->kernel_suites, of_one = (1u << GW_TLS_CIPHERS) - 1;
+    return (suites & of_one ? GW_TLS_KERNEL_1_2 : 0) | (suites >> GW_TLS_CIPHERS & of_one ? GW_TLS_KERNEL_1_3 : 0);
 }
 
 int gw_io_tls_reload(struct gw_io *io, const char *certificate_file, const char *key_file) {

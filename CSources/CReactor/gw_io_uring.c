@@ -84,7 +84,7 @@ static void gw_uring_receive_pause(struct gw_io *io, uint32_t socket) {
 }
 
 __attribute__((noinline))
-static void gw_uring_send_vectored(struct gw_io_uring *u, uint32_t socket, const struct iovec *iov, unsigned count) {
+struct msghdr *gw_uring_send_message(struct gw_io_uring *u, uint32_t socket, const struct iovec *iov, unsigned count) {
     while (u->messages_used == GW_MESSAGES) {
         gw_uring_submit_early(u);
     }
@@ -98,6 +98,7 @@ static void gw_uring_send_vectored(struct gw_io_uring *u, uint32_t socket, const
     io_uring_prep_sendmsg(sqe, (int)socket, &message->header, MSG_NOSIGNAL);
     sqe->flags |= IOSQE_FIXED_FILE;
     sqe->user_data = gw_request_pack(GW_SEND, u->sockets[socket].generation, socket);
+    return &message->header;
 }
 
 static void gw_uring_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, unsigned count) {
@@ -106,7 +107,7 @@ static void gw_uring_send(struct gw_io *io, uint32_t socket, const struct iovec 
     assert(count >= 1 && count <= GW_IO_IOV_MAX && !(s->flags & (GW_SOCKET_SENDING | GW_SOCKET_CLOSING)));
     s->flags |= GW_SOCKET_SENDING;
     if (count > 1) {
-        gw_uring_send_vectored(u, socket, iov, count);
+        (void)gw_uring_send_message(u, socket, iov, count);
         return;
     }
     // Written whole and in order.
@@ -455,4 +456,6 @@ const struct gw_io_ops gw_uring_ops = {
     .wake = gw_uring_wake,
     .now_ms = gw_clock_coarse_ms,
     .read_stats = gw_uring_read_stats,
+    .set_option = gw_uring_set_option,
+    .send_record = gw_uring_send_record,
 };

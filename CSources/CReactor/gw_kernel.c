@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/tls.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -56,6 +57,23 @@ void gw_unmap(void *memory, size_t bytes) {
     if (memory != NULL) {
         munmap(memory, bytes);
     }
+}
+
+// In memory that stays, because the kernel looks at it again when a message had to wait.
+void gw_message_set_record_type(struct msghdr *message, uint8_t type) {
+    // As cmsg(3) lays it out, whose struct can't be a part of another.
+    static const struct gw_record_type {
+        size_t length;
+        int level, name;
+        uint8_t type;
+    } types[] = {
+        { CMSG_LEN(sizeof(uint8_t)), SOL_TLS, TLS_SET_RECORD_TYPE, GW_RECORD_ALERT },
+        { CMSG_LEN(sizeof(uint8_t)), SOL_TLS, TLS_SET_RECORD_TYPE, GW_RECORD_HANDSHAKE },
+    };
+    static_assert(sizeof *types == CMSG_SPACE(sizeof(uint8_t)), "no more and no less");
+    assert(type == GW_RECORD_ALERT || type == GW_RECORD_HANDSHAKE);
+    message->msg_control = (void *)(uintptr_t)&types[type == GW_RECORD_HANDSHAKE];
+    message->msg_controllen = sizeof *types;
 }
 
 int gw_io_config_check(const struct gw_io_config *config) {

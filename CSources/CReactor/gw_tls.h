@@ -1,7 +1,8 @@
 // What the files of the TLS layer share: gw_io_tls.c (requests, the turn), gw_tls_input.c (ciphertext that waits),
 // gw_tls_read.c (ciphertext to events), gw_tls_output.c (plaintext to ciphertext, and what of it has left),
 // gw_tls_context.c (certificates, tickets), gw_tls_keys.c (what follows from a handshake), gw_tls_record.c (one record),
-// gw_tls_lists.c (who waits for what). gw_io_tls.h says what the layer promises.
+// gw_tls_lists.c (who waits for what), gw_tls_kernel.c (sealing left to the kernel). gw_io_tls.h says what the layer
+// promises.
 //
 // OpenSSL shakes hands and is then freed: a connection that is through is its keys and nothing else
 // (docs/decisions/0014-tls-records.md). All of OpenSSL's reading and writing goes through one BIO for all sockets: the
@@ -30,6 +31,7 @@ enum {
     GW_TLS_RECORD_BYTES = 16384,              // plaintext of the longest record, RFC 8446 section 5.1
     GW_TLS_RECORD_ROOM = 256,                 // what a record may add, RFC 8446 section 5.2
     GW_TLS_HEADER_BYTES = 5,
+    GW_TLS_KEY_UPDATE_BYTES = 5,
     GW_TLS_TAG_BYTES = 16,
     GW_TLS_IV_BYTES = 12,
     GW_TLS_EXPLICIT_BYTES = 8,                // of them in the record, with AES-GCM in TLS 1.2
@@ -79,6 +81,13 @@ enum gw_tls_flags {
     GW_TLS_BLOCKED = 4096,
     GW_TLS_SAID_END = 8192,      // nothing is said behind that
     GW_TLS_INNER_SHUT = 16384,
+    GW_TLS_OFFERED = 32768,      // to the kernel, which took it or did not
+    GW_TLS_KERNEL = 65536,       // seals what is sent, see gw_tls_kernel.c
+    GW_TLS_HELD = 131072,        // a send waits behind a record of ours
+    GW_TLS_UPDATE_DUE = 262144,  // KeyUpdate and alert are to be sent,
+    GW_TLS_ALERT_DUE = 524288,
+    GW_TLS_UPDATING = 1048576,   // or are under way
+    GW_TLS_ALERTING = 2097152,
 };
 
 enum gw_tls_list_name {
@@ -116,6 +125,7 @@ struct gw_tls_socket {
     uint8_t secret_bytes;
     uint8_t useless;             // records, in a row
     uint8_t update_bytes;        // of a KeyUpdate that has come in part
+    uint8_t alert[2];            // that is due, or under way
     struct gw_tls_keys keys[2];  // enum gw_tls_way
 };
 
@@ -148,6 +158,7 @@ struct gw_io_tls {
     EVP_CIPHER *ciphers[GW_TLS_CIPHERS];
     struct gw_tls_ready_cipher *ready_ciphers;
     uint64_t records_max;        // with one key
+    uint32_t kernel_suites;      // a bit for each that the kernel seals for us
     struct gw_tls_socket *current;
     uint32_t step_records;       // that OpenSSL has encrypted in the present step of current
     const uint8_t *feed;         // what has just arrived for current, behind its in
@@ -201,6 +212,8 @@ void gw_tls_ciphers_close(struct gw_io_tls *t);
 // The socket's keys have changed.
 void gw_tls_forget_cipher(struct gw_io_tls *t, const struct gw_tls_socket *s);
 
+void gw_tls_put_number(uint8_t *to, uint64_t number);   // in the eight bytes of a nonce or a record's number
+
 // A cursor over the caller's pieces, of which there is one at least.
 struct gw_tls_source {
     const struct iovec *iov;
@@ -230,6 +243,17 @@ uint32_t gw_tls_opened_bytes(const struct gw_tls_socket *s, uint32_t body_bytes)
 enum gw_tls_alert gw_tls_open(struct gw_io_tls *t, struct gw_tls_socket *s, const uint8_t *header,
                               struct gw_tls_input *input, uint32_t body_bytes, uint8_t *to, uint32_t *plain_bytes,
                               uint8_t *type);
+
+// gw_tls_kernel.c
+// The suites that the kernel can seal, a bit each.
+uint32_t gw_tls_kernel_probe(void);
+// Offers a connection with nothing on its way out to the kernel, once. Whether the kernel seals what it sends from now on.
+int gw_tls_kernel_takes(struct gw_io_tls *t, struct gw_tls_socket *s);
+void gw_tls_kernel_send(struct gw_io_tls *t, struct gw_tls_socket *s, const struct iovec *iov, unsigned count);
+// What is due of KeyUpdate and alert, once nothing is under way.
+void gw_tls_kernel_flush(struct gw_io_tls *t, struct gw_tls_socket *s);
+// A record of ours has left, or not: what there is to tell of the caller's send, 0 for nothing.
+int32_t gw_tls_kernel_said(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result);
 
 // gw_tls_lists.c
 // Behind the others; a socket that is in a list of that kind stays where it is.
@@ -269,6 +293,8 @@ void gw_tls_flush(struct gw_io_tls *t, struct gw_tls_socket *s);
 void gw_tls_shut(struct gw_io_tls *t, struct gw_tls_socket *s);
 void gw_tls_send(struct gw_io *io, uint32_t socket, const struct iovec *iov, unsigned count);
 void gw_tls_sent(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result, struct gw_tls_told *told);
+// Is told as the send's result when its turn in the list comes.
+void gw_tls_report(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result);
 void gw_tls_tell_reports(struct gw_io_tls *t, struct gw_tls_told *told);
 // Tries the sends again that found no buffer.
 void gw_tls_retry_dry(struct gw_io_tls *t);
@@ -276,6 +302,7 @@ void gw_tls_drop_output(struct gw_io_tls *t, struct gw_tls_socket *s);
 // Queues close_notify, once; behind what is queued.
 void gw_tls_say_end(struct gw_io_tls *t, struct gw_tls_socket *s);
 void gw_tls_say_alert(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_alert alert);
+extern const uint8_t gw_tls_key_update[GW_TLS_KEY_UPDATE_BYTES];
 // KeyUpdate with the present key, and the next one from then on; nothing behind our end. 0: it could not be queued.
 int gw_tls_say_key_update(struct gw_io_tls *t, struct gw_tls_socket *s);
 

@@ -93,6 +93,10 @@ static void gw_tls_consume(struct gw_io_tls *t, struct gw_tls_socket *s, uint32_
 }
 
 void gw_tls_flush(struct gw_io_tls *t, struct gw_tls_socket *s) {
+    if (s->flags & GW_TLS_KERNEL) {
+        gw_tls_kernel_flush(t, s);
+        return;
+    }
     if ((s->flags & (GW_TLS_INNER_SENDING | GW_TLS_INNER_SHUT | GW_TLS_CLOSING)) || s->out_bytes == 0) {
         return;
     }
@@ -107,8 +111,9 @@ void gw_tls_flush(struct gw_io_tls *t, struct gw_tls_socket *s) {
     gw_io_send(t->inner, gw_tls_number(t, s), iov, count);
 }
 
+// Not of a socket that the kernel seals for: a record that it holds back yet would be cut off. close_notify says the same.
 void gw_tls_shut(struct gw_io_tls *t, struct gw_tls_socket *s) {
-    if ((s->flags & (GW_TLS_SHUT | GW_TLS_INNER_SHUT)) == GW_TLS_SHUT && s->out_bytes == 0) {
+    if ((s->flags & (GW_TLS_SHUT | GW_TLS_INNER_SHUT | GW_TLS_KERNEL)) == GW_TLS_SHUT && s->out_bytes == 0) {
         s->flags |= GW_TLS_INNER_SHUT;
         gw_io_shutdown(t->inner, gw_tls_number(t, s));
     }
@@ -131,7 +136,13 @@ static int gw_tls_say(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_
 // The level is a relic, and fatal but for an orderly end: RFC 8446 section 6.
 void gw_tls_say_alert(struct gw_io_tls *t, struct gw_tls_socket *s, enum gw_tls_alert alert) {
     const uint8_t bytes[2] = { alert == GW_TLS_CLOSE_NOTIFY ? 1 : 2, (uint8_t)alert };
-    if (!(s->flags & GW_TLS_SAID_END)) {
+    if (s->flags & GW_TLS_SAID_END) {
+        return;
+    }
+    if (s->flags & GW_TLS_KERNEL) {
+        memcpy(s->alert, bytes, sizeof bytes);
+        s->flags |= GW_TLS_ALERT_DUE;
+    } else {
         (void)gw_tls_say(t, s, GW_TLS_ALERT, bytes, sizeof bytes);
     }
 }
@@ -144,18 +155,24 @@ void gw_tls_say_end(struct gw_io_tls *t, struct gw_tls_socket *s) {
     }
 }
 
+// RFC 8446 section 4.6.3; none is wanted in return.
+const uint8_t gw_tls_key_update[GW_TLS_KEY_UPDATE_BYTES] = { 24, 0, 0, 1, 0 };
+
 int gw_tls_say_key_update(struct gw_io_tls *t, struct gw_tls_socket *s) {
-    static const uint8_t update_not_requested[] = { 24, 0, 0, 1, 0 };   // RFC 8446 section 4.6.3
     if (s->flags & GW_TLS_SAID_END) {
         return 1;
     }
-    return gw_tls_say(t, s, GW_TLS_HANDSHAKE, update_not_requested, sizeof update_not_requested)
+    if (s->flags & GW_TLS_KERNEL) {
+        s->flags |= GW_TLS_UPDATE_DUE;
+        return 1;
+    }
+    return gw_tls_say(t, s, GW_TLS_HANDSHAKE, gw_tls_key_update, sizeof gw_tls_key_update)
         && gw_tls_renew_keys(t, s, GW_TLS_OUT);
 }
 
 // Reports.
 
-static void gw_tls_report(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result) {
+void gw_tls_report(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result) {
     s->send_result = result;
     gw_tls_list(t, GW_TLS_REPORTS, s);
 }
@@ -212,8 +229,13 @@ static int32_t gw_tls_encrypt(struct gw_io_tls *t, struct gw_tls_socket *s, cons
 }
 
 static void gw_tls_begin_send(struct gw_io_tls *t, struct gw_tls_socket *s, const struct iovec *iov, unsigned count) {
+    const int sealed_below = t->kernel_suites != 0 && gw_tls_kernel_takes(t, s);
     if ((s->flags & (GW_TLS_SECURE | GW_TLS_BROKEN)) != GW_TLS_SECURE) {
         gw_tls_report(t, s, s->send_result < 0 ? s->send_result : -EPROTO);
+        return;
+    }
+    if (sealed_below) {
+        gw_tls_kernel_send(t, s, iov, count);
         return;
     }
     const int32_t plain = gw_tls_encrypt(t, s, iov, count);
@@ -273,10 +295,15 @@ void gw_tls_sent(struct gw_io_tls *t, struct gw_tls_socket *s, int32_t result, s
         return;
     }
     int32_t report = result;
-    if (result < 0) {
+    if (s->flags & (GW_TLS_UPDATING | GW_TLS_ALERTING)) {
+        report = gw_tls_kernel_said(t, s, result);
+    } else if (result < 0) {
         s->flags |= GW_TLS_BROKEN;
         s->send_result = result;
         s->send_plain = s->send_reported = 0;
+    } else if (s->flags & GW_TLS_KERNEL) {
+        s->keys[GW_TLS_OUT].record += 1 + (uint32_t)result / GW_TLS_RECORD_BYTES;
+        gw_tls_kernel_flush(t, s);
     } else {
         gw_tls_consume(t, s, (uint32_t)result);
         const uint32_t left = s->send_cipher_left;

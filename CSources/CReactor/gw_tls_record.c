@@ -96,7 +96,7 @@ static EVP_CIPHER_CTX *gw_tls_cipher(struct gw_io_tls *t, const struct gw_tls_so
     return ready->context;
 }
 
-static void gw_tls_put_number(uint8_t *to, uint64_t number) {
+void gw_tls_put_number(uint8_t *to, uint64_t number) {
     for (int i = 7; i >= 0; i--, number >>= 8) {
         to[i] = (uint8_t)number;
     }

@@ -1,6 +1,6 @@
 // What the files of the io_uring backend share: gw_io_uring.c (requests, completions, the turn),
-// gw_uring_accept.c (listening), gw_uring_buffers.c (receive buffers), gw_uring_create.c (life), gw_uring_probe.c (what
-// the kernel can). gw_io.h says what a backend does.
+// gw_uring_accept.c (listening), gw_uring_buffers.c (receive buffers), gw_uring_option.c (what kernel TLS needs),
+// gw_uring_create.c (life), gw_uring_probe.c (what the kernel can). gw_io.h says what a backend does.
 //
 // Owned by one reactor and its thread; only wake is touched by others.
 #ifndef GW_URING_H
@@ -79,6 +79,7 @@ struct gw_io_uring {
     uint32_t accept_singles;      // a bit for each single accept in the kernel
     int listen_fd;
     uint16_t listen_generation;
+    uint16_t options_set;
     uint8_t accept_many;          // a multishot accept is in the kernel
     uint8_t accept_many_ending;
     uint8_t accept_resting;
@@ -111,6 +112,8 @@ static inline struct io_uring_sqe *gw_uring_sqe(struct gw_io_uring *u) {
     return sqe;
 }
 void gw_uring_cancel(struct gw_io_uring *u, uint64_t user_data);
+// A send of pieces. The header may be added to; it and the pieces' table are copied by the kernel at the submit.
+struct msghdr *gw_uring_send_message(struct gw_io_uring *u, uint32_t socket, const struct iovec *iov, unsigned count);
 
 // gw_uring_buffers.c
 void gw_uring_buffers_init(struct gw_io_uring *u);
@@ -137,6 +140,10 @@ unsigned gw_uring_accepted(struct gw_io_uring *u, const struct io_uring_cqe *cqe
 
 // gw_uring_probe.c: whether such sends, asked to be silent about success, are told with what they took when it was not all.
 int gw_uring_tells_what_it_took(uint32_t message_flags);
+
+// gw_uring_option.c
+int gw_uring_set_option(struct gw_io *io, uint32_t socket, const struct gw_io_option *option);
+void gw_uring_send_record(struct gw_io *io, uint32_t socket, uint8_t type, const struct iovec *iov);
 
 // gw_uring_create.c
 void gw_uring_destroy(struct gw_io *io);

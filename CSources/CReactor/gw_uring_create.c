@@ -50,11 +50,12 @@ void gw_uring_destroy(struct gw_io *io) {
 
 // What the backend asks of its ring, and nothing else: should an attacker ever write requests of their own, the kernel
 // opens, reads and connects nothing for them.
-static int gw_uring_restrict(struct gw_io_uring *u) {
+static int gw_uring_restrict(struct gw_io_uring *u, int options_wanted) {
     static const uint8_t requests[] = {
         IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
-        IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD, IORING_OP_NOP,
+        IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD, IORING_OP_NOP, IORING_OP_URING_CMD,
     };
+    const size_t requests_count = sizeof requests - !options_wanted;   // the last one is for options alone
     static const uint8_t registrations[] = {
         IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS, IORING_REGISTER_SYNC_CANCEL, IORING_UNREGISTER_FILES,
         IORING_UNREGISTER_PBUF_RING,
@@ -64,7 +65,7 @@ static int gw_uring_restrict(struct gw_io_uring *u) {
           .sqe_flags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS },
     };
     unsigned count = 1;
-    for (size_t i = 0; i < sizeof requests; i++) {
+    for (size_t i = 0; i < requests_count; i++) {
         allowed[count++] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = requests[i] };
     }
     for (size_t i = 0; i < sizeof registrations; i++) {
@@ -78,7 +79,7 @@ static int gw_uring_restrict(struct gw_io_uring *u) {
 
 // The ring starts disabled: its one submitter is then the thread that takes the first turn, not the one that
 // creates it.
-static int gw_uring_open_ring(struct gw_io_uring *u) {
+static int gw_uring_open_ring(struct gw_io_uring *u, int options_wanted) {
     const uint32_t completions = 4 * u->io.receive_buffers;
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG
@@ -98,7 +99,7 @@ static int gw_uring_open_ring(struct gw_io_uring *u) {
         error = io_uring_register_buf_ring(&u->ring, &registration, 0);
     }
     if (error >= 0) {
-        error = gw_uring_restrict(u);
+        error = gw_uring_restrict(u, options_wanted);
     }
     if (error < 0) {
         io_uring_queue_exit(&u->ring);
@@ -155,7 +156,7 @@ int gw_io_uring_create(const struct gw_io_config *config, struct gw_io **io) {
         error = -ENOMEM;
     }
     if (error == 0) {
-        error = gw_uring_open_ring(u);
+        error = gw_uring_open_ring(u, config->options_wanted);
     }
     if (error < 0) {
         gw_uring_free(u);

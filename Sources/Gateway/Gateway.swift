@@ -47,7 +47,7 @@ public final class Gateway: Sendable {
             hosts.append(host)
             return host
         }
-        announce(group.carrier, logger)
+        announce(group.carrier, settings, logger)
         let tasks = [
             Task { await writer.run() },
             Task { await cursors.run() },
@@ -61,11 +61,17 @@ public final class Gateway: Sendable {
             tasks: tasks)
     }
 
-    private static func announce(_ carrier: Carrier, _ logger: Logger) {
+    private static func announce(_ carrier: Carrier, _ settings: GatewaySettings, _ logger: Logger) {
         if let refusal = carrier.refusal {
             logger.notice("io_uring is refused (\(refusal)): sockets are on \(carrier.name)")
         } else {
             logger.info("sockets are on \(carrier.name)")
+        }
+        guard settings.certificate != nil, settings.kernelTLS else { return }
+        if carrier.kernelTLS.isEmpty {
+            logger.notice("this kernel has no TLS that we can use: Ringway encrypts by itself")
+        } else {
+            logger.info("the kernel encrypts what is sent over TLS \(carrier.kernelTLS.joined(separator: " and "))")
         }
     }
 
@@ -175,6 +181,7 @@ extension ReactorSettings {
         idleCloseCode = CloseCode.silent.rawValue
         subprotocols = FrameFormat.subprotocols
         certificate = settings.certificate
+        kernelTLS = settings.kernelTLS
         origins = settings.origins.isEmpty ? nil : settings.origins
     }
 }

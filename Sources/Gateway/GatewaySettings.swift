@@ -28,6 +28,8 @@ public struct GatewaySettings: Sendable {
     public var origins: [String] = []
     /// With it the sockets speak TLS.
     public var certificate: CertificateFiles?
+    /// Whether the kernel encrypts what is sent over TLS, where it can.
+    public var kernelTLS = false
     /// Balancers, whose own addresses say nothing of whose a socket is.
     public var proxies = TrustedProxies.none
     /// The URL that clients are told to connect to; empty: made from address and port.

@@ -76,6 +76,8 @@ public struct ReactorSettings: Sendable {
     public var deflate = DeflateSettings()
     /// With it the sockets speak TLS.
     public var certificate: CertificateFiles?
+    /// Whether the kernel encrypts what is sent over TLS, where it can.
+    public var kernelTLS = false
 
     public init() {}
 
@@ -108,6 +110,7 @@ public struct ReactorSettings: Sendable {
         let files = CStrings(certificate.map { [$0.certificate, $0.key] } ?? [])
         config.tls_certificate_file = files.pointers[0]
         config.tls_key_file = certificate == nil ? nil : files.pointers[1]
+        config.tls_kernel = kernelTLS ? 1 : 0
         config.backend = backend.code
         config.path = path.pointers[0].unsafelyUnwrapped
         config.subprotocols = self.subprotocols.isEmpty ? nil : UnsafePointer(subprotocols.pointers)
@@ -136,11 +139,15 @@ public struct Carrier: Sendable {
     public let name: String
     /// Why an automatic choice is not io_uring.
     public let refusal: GatewayError?
+    /// Versions of TLS whose records the kernel encrypts, "1.2" and "1.3".
+    public let kernelTLS: [String]
 
     init(of reactor: OpaquePointer) {
         var error: Int32 = 0
         name = String(cString: gw_reactor_backend(reactor, &error))
         refusal = error == 0 ? nil : GatewayError(error)
+        let versions = gw_reactor_kernel_tls(reactor)
+        kernelTLS = ["1.2", "1.3"].enumerated().filter { versions >> $0.offset & 1 == 1 }.map(\.element)
     }
 }
 

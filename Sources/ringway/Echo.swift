@@ -35,6 +35,9 @@ struct Echo: AsyncParsableCommand {
     @Option(help: "The certificate's key, a PEM file.")
     var tlsKey: String?
 
+    @Flag(help: "Leave it to the kernel to encrypt what is sent over TLS, where it can.")
+    var kernelTls = false
+
     func run() async throws {
         try await complaining { try await serve() }
     }
@@ -50,6 +53,7 @@ struct Echo: AsyncParsableCommand {
         settings.poolBytesMax = 1 << 30
         settings.deflate.isOn = deflate
         settings.certificate = certificate
+        settings.kernelTLS = kernelTls
         let reactors: ReactorGroup
         do {
             reactors = try await ReactorGroup.start(

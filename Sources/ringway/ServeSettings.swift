@@ -79,6 +79,7 @@ struct ServeSettings {
         Setting("public-url", default: "", "the WebSocket URL that clients are told; empty: made from address and port"),
         Setting("tls-cert", default: "", "WebSocket over TLS with this certificate, a PEM file; SIGHUP reads it again"),
         Setting("tls-key", default: "", "the certificate's key, a PEM file"),
+        Setting("kernel-tls", default: "off", "whether the kernel encrypts what is sent over TLS, where it can: on or off"),
         Setting("issuer", default: "ringway", "the iss claim of access tokens"),
         Setting("audience", default: "ringway", "the aud claim of access tokens"),
         Setting("hasher-threads", default: "0", "passwords hashed at a time; 0: one a core but one"),
@@ -181,6 +182,7 @@ struct ServeSettings {
         gateway.origins = settings.list("origins")
         gateway.certificate = try CertificateFiles(
             named: settings.string("tls-cert"), key: settings.string("tls-key"))
+        gateway.kernelTLS = try Self.isOn("kernel-tls", settings)
         gateway.publicURL = settings.string("public-url")
         self.gateway = gateway
 

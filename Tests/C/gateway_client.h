@@ -54,11 +54,13 @@ HELPER uint64_t world_now_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-// TEST_IO in the environment: what is under test, io_uring unless told; tls and tls-epoll are TLS over either.
+// TEST_IO in the environment: what is under test, io_uring unless told; tls and tls-epoll are TLS over either, with -kernel
+// sealed by the kernel where it can.
 HELPER enum gw_backend test_backend(void) {
     const char *io = getenv("TEST_IO");
     CHECK(io == NULL || io[0] == 0 || strcmp(io, "io_uring") == 0 || strcmp(io, "epoll") == 0
-          || strcmp(io, "tls") == 0 || strcmp(io, "tls-epoll") == 0);
+          || strcmp(io, "tls") == 0 || strcmp(io, "tls-epoll") == 0 || strcmp(io, "tls-kernel") == 0
+          || strcmp(io, "tls-epoll-kernel") == 0);
     return io != NULL && strstr(io, "epoll") != NULL ? GW_BACKEND_EPOLL : GW_BACKEND_IO_URING;
 }
 
@@ -78,6 +80,7 @@ HELPER int test_over_tls(void) {
 HELPER void config_secure(struct gw_config *config) {
     config->tls_certificate_file = tls_files()->certificate;
     config->tls_key_file = tls_files()->key;
+    config->tls_kernel = getenv("TEST_IO") != NULL && strstr(getenv("TEST_IO"), "kernel") != NULL;
     if (tls_client_context == NULL) {
         tls_client_context = tls_client_context_new();
     }

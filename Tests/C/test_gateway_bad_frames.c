@@ -10,6 +10,7 @@ static void open_server(struct world *w) {
     struct gw_config config = config_usual(16);
     config.message_bytes_max = MESSAGE_MAX;
     config.fragments_max = FRAGMENTS_MAX;
+    config.write_stall_ms = 600000;   // of a peer that never reads the bytes count here, however slow the machine is
     world_open(w, &config);
 }
 

@@ -20,23 +20,23 @@ enum { SUITES = sizeof suites / sizeof *suites };
 static const uint8_t close_notify[] = { 1, 0 }, key_update[] = { 24, 0, 0, 1, 0 }, update_wanted[] = { 24, 0, 0, 1, 1 };
 static uint8_t record[WIRE_RECORD_BYTES], content[WIRE_RECORD_BYTES];
 
-static struct wire *secure(const struct suite *suite) {
+HELPER struct wire *secure(const struct suite *suite) {
     struct wire *w = wire_new(0);
     wire_secure(w, suite->is_1_3, suite->cipher);
     return w;
 }
 
-static void done(struct wire *w) {
+HELPER void done(struct wire *w) {
     wire_close(w);
     wire_free(w);
 }
 
-static void expect_heard(struct wire *w, const char *bytes) {
+HELPER void expect_heard(struct wire *w, const char *bytes) {
     CHECK(w->heard_bytes == strlen(bytes) && memcmp(w->heard, bytes, w->heard_bytes) == 0);
 }
 
 // The connection has ended as a broken one, told so by the last record that was sent; then the case is over.
-static void expect_refused(struct wire *w, const char *row, uint8_t alert) {
+HELPER void expect_refused(struct wire *w, const char *row, uint8_t alert) {
     uint8_t type = 0;
     int length, last = WIRE_NONE;
     CHECK_ROW(row, w->ended && w->end_result == -EPROTO);

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from server import BINARY, clean_environment, own_server_of
@@ -66,17 +67,33 @@ def open_socket(server, account, trust):
     return Socket(server.ws, account.token, account.head(), trust=trust)
 
 
-def test_a_message_crosses_over_wss(secure, certificate):
-    api = Api(secure.http)
+def assert_a_message_crosses(server, certificate):
+    api = Api(server.http)
     alice, bob = Account(api), Account(api)
     alice.befriend(bob)
     trust = certificate.trust()
-    assert f"wss://127.0.0.1:{secure.ws}/ws" in secure.log()
-    with open_socket(secure, alice, trust) as ours, open_socket(secure, bob, trust) as theirs:
+    with open_socket(server, alice, trust) as ours, open_socket(server, bob, trust) as theirs:
         ours.message("first", bob.user, "over TLS")
         assert ours.expect("sent")["clientId"] == "first"
         event = theirs.expect("event", where=lambda event: "message" in event)
         assert event["message"]["body"]["text"] == "over TLS"
+
+
+def test_a_message_crosses_over_wss(secure, certificate):
+    assert f"wss://127.0.0.1:{secure.ws}/ws" in secure.log()
+    assert_a_message_crosses(secure, certificate)
+
+
+def test_a_kernel_without_tls_is_told_and_changes_nothing(postgres_url, certificate):
+    """And one that has it encrypts. Either is told in one line."""
+    has_tls = "tls" in Path("/proc/sys/net/ipv4/tcp_available_ulp").read_text().split()
+    options = ["--tls-cert", str(certificate.file), "--tls-key", str(certificate.key), "--kernel-tls", "on"]
+    with own_server_of(postgres_url, options) as server:
+        lines = server.start().log().splitlines()
+        assert sum("the kernel encrypts what is sent over TLS" in line for line in lines) == has_tls
+        assert sum("this kernel has no TLS that we can use" in line for line in lines) == (not has_tls)
+        assert_a_message_crosses(server, certificate)
+        assert server.stop() == 0
 
 
 def test_a_renewed_certificate_is_for_new_sockets_and_drops_no_open_one(secure, certificate):

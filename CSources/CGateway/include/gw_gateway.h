@@ -126,9 +126,9 @@ uint64_t gw_conn_peer(struct gw_reactor *reactor, gw_conn_id conn);
 struct gw_payload *_Nullable gw_payload_acquire(struct gw_reactor *reactor, const struct gw_event *event);
 void gw_payload_release(struct gw_reactor *reactor, struct gw_payload *payload);
 
-// "io_uring" or "epoll". A machine that refused io_uring to GW_BACKEND_AUTOMATIC did so with the error (-errno)
-// that is written; it is 0 otherwise.
+// "io_uring" or "epoll". refusal: the error (-errno) with which io_uring was refused to GW_BACKEND_AUTOMATIC, else 0.
 const char *gw_reactor_backend(const struct gw_reactor *reactor, int *refusal);
+uint32_t gw_reactor_kernel_tls(const struct gw_reactor *reactor);   // the kernel encrypts: bit 0 of TLS 1.2, bit 1 of 1.3
 
 struct gw_stats {
     uint64_t accepted, closed;        // connections since the start

@@ -42,6 +42,7 @@ struct gw_config {
     uint8_t backend;                // enum gw_backend
     const char *_Nullable tls_certificate_file;  // PEM, the server's certificate first: TLS 1.2 and 1.3 only
     const char *_Nullable tls_key_file;          // PEM. Both or none
+    uint8_t tls_kernel;             // leave the encrypting of what is sent to the kernel, where it has kernel TLS
     uint32_t tls_handshakes_max;    // at a time; more wait in order, for handshake_ms from accept on as all do
     // permessage-deflate, RFC 7692. Limits on a message apply to what it is once inflated. Frames shared by many
     // connections are never compressed.

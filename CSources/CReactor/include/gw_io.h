@@ -22,6 +22,8 @@
 
 enum { GW_IO_IOV_MAX = 16, GW_IO_BACKLOG = 1024 };
 
+enum { GW_RECORD_ALERT = 21, GW_RECORD_HANDSHAKE = 22 };   // types of gw_io_send_record, RFC 8446 section 5.1
+
 enum gw_io_kind {
     GW_IO_ACCEPTED,       // socket, peer; receiving has not started
     GW_IO_RECEIVED,       // socket, data, bytes (> 0), buffer
@@ -48,12 +50,20 @@ struct gw_io_config {
     uint32_t receive_buffers;        // a power of two, at most 32768
     uint32_t receive_buffer_bytes;   // a multiple of 64
     uint8_t peers_wanted;            // events tell whose socket was accepted
+    uint8_t options_wanted;          // gw_io_set_option is to work, where the kernel has it
 };
 
 struct gw_io_stats {
     uint64_t syscalls;
     uint64_t receive_starved;        // receives that ended because every buffer was in use; they go on by themselves
     uint64_t bytes;                  // memory of the backend itself, receive buffers included
+};
+
+// setsockopt(2)'s.
+struct gw_io_option {
+    int level, name;
+    const void *value;
+    uint32_t bytes;
 };
 
 struct gw_io {
@@ -80,6 +90,8 @@ struct gw_io_ops {
     void (*wake)(struct gw_io *io);
     uint64_t (*now_ms)(struct gw_io *io);
     void (*read_stats)(const struct gw_io *io, struct gw_io_stats *stats);
+    int (*set_option)(struct gw_io *io, uint32_t socket, const struct gw_io_option *option);   // NULL: it has none
+    void (*send_record)(struct gw_io *io, uint32_t socket, uint8_t type, const struct iovec *iov);
 };
 
 // Closes every socket at once.
@@ -106,6 +118,14 @@ static inline void gw_io_send(struct gw_io *io, uint32_t socket, const struct io
 }
 // The peer sees the end of the stream after what has been sent; receiving goes on. Not while a send is under way.
 static inline void gw_io_shutdown(struct gw_io *io, uint32_t socket) { io->ops->shutdown(io, socket); }
+// At once, while no send is under way: 0 or -errno. -EOVERFLOW: whether it was done is not known.
+static inline int gw_io_set_option(struct gw_io *io, uint32_t socket, const struct gw_io_option *option) {
+    return io->ops->set_option(io, socket, option);
+}
+// A send of a record of kernel TLS that holds no data but an alert or a handshake's message.
+static inline void gw_io_send_record(struct gw_io *io, uint32_t socket, uint8_t type, const struct iovec *iov) {
+    io->ops->send_record(io, socket, type, iov);
+}
 // At any time: a receive and a send under way are given up.
 static inline void gw_io_close(struct gw_io *io, uint32_t socket) { io->ops->close(io, socket); }
 

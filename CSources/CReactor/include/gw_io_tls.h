@@ -37,11 +37,16 @@ struct gw_tls_config {
     uint32_t sockets_max;            // that of the backend below
     uint32_t handshakes_max;
     uint64_t buffer_bytes_max;
+    uint8_t kernel;                  // leave what is sent to kernel TLS where that can be; see gw_tls_kernel.c
     uint64_t records_max;            // with one key, then comes the next one or, in 1.2, the end; 0: GW_TLS_RECORDS_MAX
 };
 
 // Owns inner from here on, in failure too. 0, -ENOMEM, or an enum gw_tls_error.
 int gw_io_tls_create(struct gw_io *inner, const struct gw_tls_config *config, struct gw_io **io);
+
+// Versions of which the kernel seals what is sent, for one cipher at least: bit 0 for TLS 1.2, bit 1 for 1.3.
+enum { GW_TLS_KERNEL_1_2 = 1, GW_TLS_KERNEL_1_3 = 2 };
+uint32_t gw_io_tls_kernel_versions(struct gw_io *io);
 
 // New connections get these; those that are open keep what they have. An error, as above, changes nothing.
 int gw_io_tls_reload(struct gw_io *io, const char *certificate_file, const char *key_file);
