@@ -390,7 +390,8 @@ static void ping__flood_with_unread_pongs_stays_small(void) {
         filled++;
     }
     const uint64_t before = world_stats(&w).pool_bytes;
-    for (unsigned i = 0; i < 20000; i++) {
+    // Behind a queue that is half full nothing is read: so many that the kernel's buffers hold them.
+    for (unsigned i = 0; i < 4000; i++) {
         memset(payload, 0, sizeof payload);
         sprintf((char *)payload, "ping %u", i);
         const size_t length = frame_write(frame, 0x89, payload, sizeof payload);
