@@ -108,8 +108,7 @@ static void sends__of_a_turn_keep_their_order_whatever_they_are(void) {
         read_all(&w, &readers[i]);
         close(readers[i].fd);
     }
-    world_turn_for(&w, 20);
-    CHECK(world_stats(&w).pool_bytes == 0 && world_stats(&w).connections == 0);
+    world_expect_empty(&w);
     world_close(&w);
 }
 

@@ -344,7 +344,7 @@ static void end__of_one_half_leaves_the_other(void) {
 static void handshakes__over_the_limit_wait_in_order(void) {
     struct gw_config config = config_tls();
     config.tls_handshakes_max = 2;
-    config.handshake_ms = 400;
+    config.handshake_ms = 2000;   // for all eight, one after the other
     struct world w;
     int stuck[2], fds[8];
     world_open(&w, &config);
