@@ -1,5 +1,5 @@
-// What Auth does by itself, on every node: takes up the signing keys as they change, ends accounts whose time has come,
-// and forgets devices that have ended. What it changes, the database lets one node do.
+// What Auth does by itself, on every node: takes up the signing keys as they change, ends accounts and devices whose
+// time has come, and forgets devices that have ended. What it changes, the database lets one node do.
 import Logging
 
 extension AuthHandler {
@@ -44,6 +44,7 @@ extension AuthHandler {
         // Also without a change: a key that waits begins to sign.
         try await loadKeys()
         while try await store.eraseOne() {}
+        while try await store.endExpired(limit: Self.sweepLimit) == Self.sweepLimit {}
         while try await store.forgetEnded(limit: Self.sweepLimit) == Self.sweepLimit {}
     }
 

@@ -94,6 +94,24 @@ extension AuthStore {
         }
     }
 
+    /// Ends devices that can't come back, because the last of their refresh tokens has expired; how many. The minute is for
+    /// a refresh that was in time and has not committed. Each is a change of its own, so several nodes may do this at once.
+    func endExpired(limit: Int) async throws -> Int {
+        let expired = try await postgres.query(
+            """
+            SELECT user_id, device_id FROM auth.refresh_tokens AS token
+            WHERE rotated_at IS NULL AND expires_at < now() - interval '1 minute' AND EXISTS (
+                SELECT FROM auth.devices
+                WHERE user_id = token.user_id AND id = token.device_id AND revoked_at IS NULL)
+            ORDER BY expires_at LIMIT \(limit)
+            """)
+        for row in expired {
+            let (user, device) = try row.decode(Int64.self, Int64.self)
+            try await revoke(Session(userID: user, deviceID: device))
+        }
+        return expired.count
+    }
+
     /// Forgets devices that ended longer ago than any token lives, name and address too, because nothing asks for them any
     /// more; how many. The outbox tells who else keeps something of them. Nodes that do this at once pass over each other's.
     func forgetEnded(limit: Int) async throws -> Int {

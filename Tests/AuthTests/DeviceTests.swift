@@ -171,6 +171,39 @@ extension AuthServiceTests {
             }
         }
 
+        @Test func devices_whose_last_token_expired__end_once_and_no_others() async throws {
+            try await withAuth { world in
+                let lost = try await world.register("ada")
+                let refreshed = try await world.logIn("ada")
+                let current = try await world.refresh(refreshed.refreshToken)
+                let client = world.database.client
+                func expire(_ device: Int64, used: Bool, secondsAgo: Double) async throws {
+                    try await client.query(
+                        """
+                        UPDATE auth.refresh_tokens SET expires_at = now() - make_interval(secs => \(secondsAgo))
+                        WHERE device_id = \(device) AND (rotated_at IS NOT NULL) = \(used)
+                        """)
+                }
+                // A token that was used may expire, and one that expires just now may be under way.
+                try await expire(current.deviceID, used: true, secondsAgo: 86_400)
+                try await expire(lost.deviceID, used: false, secondsAgo: 50)
+                try await world.handler.maintainOnce()
+                #expect(try await world.changes(of: lost.userID).map(\.change) == [.added])
+
+                try await expire(lost.deviceID, used: false, secondsAgo: 61)
+                await withTaskGroup(of: Void.self) { group in
+                    for _ in 0..<4 { group.addTask { try? await world.handler.maintainOnce() } }
+                }
+                try await world.handler.maintainOnce()
+                let changes = try await world.changes(of: lost.userID)
+                #expect(changes.map(\.change) == [.added, .revoked])
+                #expect(changes.last?.deviceID == lost.deviceID)
+                #expect(await status { _ = try await world.verify(lost.accessToken) }?.code == .unauthenticated)
+                _ = try await world.verify(current.accessToken)
+                _ = try await world.refresh(current.refreshToken)
+            }
+        }
+
         @Test func devices_that_ended__are_forgotten_once_by_many_nodes_and_in_bounded_steps() async throws {
             try await withAuth { world in
                 let ada = try await world.register("ada")
