@@ -43,6 +43,7 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
     ) async throws -> Ringway_V1_TokenResponse {
         try await limits.takeForAddress()
         let username = try Username(request.username)
+        guard !settings.reservedUsernames.contains(username) else { throw AuthError.usernameTaken }
         let email = request.email.isEmpty ? nil : try EmailAddress(request.email)
         let password = try Password(
             choosing: request.password, known: [username.text, email?.text].compactMap { $0 })

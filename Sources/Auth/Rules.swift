@@ -67,6 +67,32 @@ struct Username: Equatable {
     }
 }
 
+/// Names that nobody can register, because whoever has one is taken for the operator.
+public struct ReservedUsernames: Sendable {
+    private let bare: Set<String>
+
+    /// Mailboxes of RFC 2142, and what users take for an operator. All are usernames, by inspection.
+    public static let usual = Self([
+        "abuse", "admin", "administrator", "billing", "contact", "help", "helpdesk", "hostmaster", "info", "marketing",
+        "moderator", "noc", "noreply", "official", "operator", "postmaster", "ringway", "root", "sales", "security", "staff",
+        "support", "sysadmin", "system", "webmaster",
+    ])!
+
+    /// Nil when one of them is no username.
+    public init?(_ names: [String]) {
+        guard let names = try? names.map(Username.init) else { return nil }
+        bare = Set(names.map(Self.bare))
+    }
+
+    /// Whether a name is one of them or looks like one, with or without marks in it.
+    func contains(_ username: Username) -> Bool { bare.contains(Self.bare(username)) }
+
+    private static func bare(_ username: Username) -> String {
+        String(username.text.filter { !"_.-".contains($0) }.map { ["0": "o", "1": "l", "i": "l"][$0] ?? $0 })
+            .replacing("rn", with: "m")
+    }
+}
+
 /// An e-mail address in lower case: the dot-atom form of RFC 5321 in ASCII, at a domain of at least two labels. Whether
 /// anyone reads it only a message could tell.
 struct EmailAddress: Equatable {

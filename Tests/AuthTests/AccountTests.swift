@@ -55,6 +55,22 @@ extension AuthServiceTests {
             }
         }
 
+        @Test func register__refuses_names_that_are_taken_for_the_operators() async throws {
+            try await withAuth { world in
+                for name in ["admin", "Admin", "ad-min", "a.d_m-i.n", "ａｄｍｉｎ", "support_", "adm1n", "r00t"] {
+                    #expect(await status { _ = try await world.register(name) }?.code == .alreadyExists)
+                }
+                for name in ["admina", "nimda", "admin1"] { _ = try await world.register(name) }
+            }
+            var settings = AuthSettings()
+            settings.reservedUsernames = try #require(ReservedUsernames(["king"]))
+            #expect(ReservedUsernames(["king", "no name"]) == nil)
+            try await withAuth(settings) { world in
+                #expect(await status { _ = try await world.register("k-i-n-g") }?.code == .alreadyExists)
+                _ = try await world.register("admin")
+            }
+        }
+
         @Test func register__of_one_name_by_many_has_one_winner() async throws {
             try await withAuth { world in
                 let results = await together(8) { try await world.register("ada") }

@@ -289,7 +289,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or is reserved; or the e-mail address is taken.
         /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
@@ -609,7 +609,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or is reserved; or the e-mail address is taken.
         /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
@@ -927,7 +927,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or is reserved; or the e-mail address is taken.
         /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
@@ -1824,7 +1824,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or is reserved; or the e-mail address is taken.
         /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
@@ -2232,7 +2232,7 @@ extension Ringway_V1_AuthService {
         /// > Source IDL Documentation:
         /// >
         /// > Makes an account with its profile and its first device.
-        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+        /// > ALREADY_EXISTS: the username is taken or looks like one that is, or is reserved; or the e-mail address is taken.
         /// > INVALID_ARGUMENT: see the fields' rules.
         ///
         /// - Parameters:
@@ -2792,7 +2792,7 @@ extension Ringway_V1_AuthService.ClientProtocol {
     /// > Source IDL Documentation:
     /// >
     /// > Makes an account with its profile and its first device.
-    /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+    /// > ALREADY_EXISTS: the username is taken or looks like one that is, or is reserved; or the e-mail address is taken.
     /// > INVALID_ARGUMENT: see the fields' rules.
     ///
     /// - Parameters:
@@ -3271,7 +3271,7 @@ extension Ringway_V1_AuthService.ClientProtocol {
     /// > Source IDL Documentation:
     /// >
     /// > Makes an account with its profile and its first device.
-    /// > ALREADY_EXISTS: the username is taken or looks like one that is, or the e-mail address is taken.
+    /// > ALREADY_EXISTS: the username is taken or looks like one that is, or is reserved; or the e-mail address is taken.
     /// > INVALID_ARGUMENT: see the fields' rules.
     ///
     /// - Parameters:
