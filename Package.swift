@@ -22,7 +22,6 @@ let package = Package(
         .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
-        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -72,7 +71,7 @@ let package = Package(
             name: "Auth",
             dependencies: [
                 "CArgon2", "Contract", "Outbox", "Postgres", "ServiceKit", logging,
-                .product(name: "JWTKit", package: "jwt-kit"), .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Crypto", package: "swift-crypto"),
             ] + grpc,
             exclude: ["Resources/README.md", "Resources/LICENSE.django"],
             resources: [.embedInCode("Resources/common-passwords.txt")]),

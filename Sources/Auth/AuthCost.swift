@@ -3,12 +3,12 @@
 
 public enum AuthCost {
     /// Of a token that is seen for the first time, and of one that is remembered.
-    public static func verification(tokens count: Int) async throws -> (first: Duration, again: Duration) {
-        let tokens = AccessTokens(keys: try await SigningKeys([SigningKey()]), settings: AuthSettings())
+    public static func verification(tokens count: Int) throws -> (first: Duration, again: Duration) {
+        let tokens = AccessTokens(keys: try SigningKeys([SigningKey()]), settings: AuthSettings())
         var issued: [String] = []
-        for user in 1...count { issued.append(try await tokens.issue(user: Int64(user), device: 1)) }
-        let first = try await time { for token in issued { _ = try await tokens.verify(token) } }
-        let again = try await time { for token in issued { _ = try await tokens.verify(token) } }
+        for user in 1...count { issued.append(try tokens.issue(user: Int64(user), device: 1)) }
+        let first = try time { for token in issued { _ = try tokens.verify(token) } }
+        let again = try time { for token in issued { _ = try tokens.verify(token) } }
         return (first / count, again / count)
     }
 
@@ -34,9 +34,9 @@ public enum AuthCost {
         return Double(count) / ((ContinuousClock.now - begun) / .seconds(1))
     }
 
-    private static func time(_ body: () async throws -> Void) async throws -> Duration {
+    private static func time(_ body: () throws -> Void) rethrows -> Duration {
         let begun = ContinuousClock.now
-        try await body()
+        try body()
         return ContinuousClock.now - begun
     }
 }

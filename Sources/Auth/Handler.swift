@@ -126,7 +126,7 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
     }
 
     private func grant(for accessToken: String) async throws -> AccessGrant {
-        let grant = try await accessTokens.verify(accessToken)
+        let grant = try accessTokens.verify(accessToken)
         let session = Session(userID: grant.userID, deviceID: grant.deviceID)
         guard try await activity.isActive(session, asking: store.isActive) else { throw AuthError.accessRefused }
         return grant
@@ -148,7 +148,7 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
     private func tokens(
         for session: Session, _ refreshToken: RefreshToken
     ) async throws -> Ringway_V1_TokenResponse {
-        let accessToken = try await accessTokens.issue(user: session.userID, device: session.deviceID)
+        let accessToken = try accessTokens.issue(user: session.userID, device: session.deviceID)
         return .with {
             $0.userID = session.userID
             $0.deviceID = session.deviceID

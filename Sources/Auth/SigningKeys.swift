@@ -5,7 +5,6 @@
 import Contract
 import Crypto
 import Foundation
-import JWTKit
 import Postgres
 import ServiceKit
 
@@ -47,9 +46,34 @@ struct SigningKey: Sendable {
 /// The keys of an installation, ready for use. Loaded at start, and again every so often.
 public struct SigningKeys: Sendable {
     let published: [Ringway_V1_PublicKey]
-    let signer: JWKIdentifier
-    /// One collection a key: one that holds a single key can't pick another.
-    let collections: [String: JWTKeyCollection]
+    let signer: Signer
+    /// Each by the header of the tokens that it has signed.
+    private let verifiers: [[UInt8]: Verifier]
+
+    struct Signer: Sendable {
+        fileprivate let header: [UInt8]
+        fileprivate let key: P256.Signing.PrivateKey
+
+        /// A token of these claims.
+        func sign(_ claims: String) throws -> String {
+            let signed = header + [UInt8(ascii: ".")] + Array(claims.utf8)
+            let signature = try key.signature(for: signed).rawRepresentation
+            return String(decoding: signed, as: UTF8.self) + "." + Base64URL.encode(signature)
+        }
+    }
+
+    struct Verifier: Sendable {
+        let kid: String
+        fileprivate let key: P256.Signing.PublicKey
+
+        func isValid(_ signature: [UInt8], for signed: ArraySlice<UInt8>) -> Bool {
+            guard let signature = try? P256.Signing.ECDSASignature(rawRepresentation: signature) else { return false }
+            return key.isValidSignature(signature, for: signed)
+        }
+    }
+
+    /// Nil: no key of ours has signed under such a header.
+    func verifier(of header: ArraySlice<UInt8>) -> Verifier? { verifiers[Array(header)] }
 
     /// Reads the keys, and makes the first one if there is none; nodes that start together agree on it.
     public static func load(from postgres: PostgresClient) async throws -> SigningKeys {
@@ -74,16 +98,17 @@ public struct SigningKeys: Sendable {
     }
 
     /// - Parameter keys: at least one, the newest first.
-    init(_ keys: [SigningKey]) async throws {
+    init(_ keys: [SigningKey]) throws {
         precondition(!keys.isEmpty, "there is nothing to sign with")
-        var collections: [String: JWTKeyCollection] = [:]
-        for key in keys {
-            let pair = try ES256PrivateKey(pem: key.privateKey)
-            collections[key.kid] = await JWTKeyCollection().add(ecdsa: pair, kid: JWKIdentifier(string: key.kid))
-        }
-        self.collections = collections
+        let pairs = try keys.map { ($0.kid, try P256.Signing.PrivateKey(pemRepresentation: $0.privateKey)) }
+        verifiers = Dictionary(
+            uniqueKeysWithValues: pairs.map { kid, key in
+                (AccessTokenForm.header(kid: kid), Verifier(kid: kid, key: key.publicKey))
+            })
         published = try keys.map { try $0.published() }
-        signer = JWKIdentifier(string: keys.signer.kid)
+        let signing = keys.signer
+        signer = Signer(
+            header: AccessTokenForm.header(kid: signing.kid), key: try .init(pemRepresentation: signing.privateKey))
     }
 }
 

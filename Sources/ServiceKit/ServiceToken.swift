@@ -40,10 +40,10 @@ public struct ServiceSecret: Sendable {
         guard token.utf8.count <= Self.bytesMax else { return false }
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         // The header has one spelling, so nobody chooses an algorithm.
-        guard parts.count == 3, parts[0] == Self.header, let code = Base64URL.decode(parts[2]),
+        guard parts.count == 3, parts[0] == Self.header, let code = Base64URL.decode(parts[2].utf8),
             HMAC<SHA256>.isValidAuthenticationCode(
                 code, authenticating: Data("\(parts[0]).\(parts[1])".utf8), using: key),
-            let json = Base64URL.decode(parts[1]), let claims = try? JSONDecoder().decode(Claims.self, from: json)
+            let json = Base64URL.decode(parts[1].utf8), let claims = try? JSONDecoder().decode(Claims.self, from: Data(json))
         else { return false }
         let seconds = Int64(now.timeIntervalSince1970)
         return claims.iss == "ringway-service" && claims.aud == method && claims.exp > seconds

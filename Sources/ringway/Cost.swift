@@ -17,7 +17,7 @@ struct Cost: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let (first, again) = try await AuthCost.verification(tokens: tokens)
+        let (first, again) = try AuthCost.verification(tokens: tokens)
         print(#"{"phase":"token","first_us":\#(first / .microseconds(1)),"again_us":\#(again / .microseconds(1))}"#)
         print(#"{"phase":"argon2","hashes_per_s":\#(try await AuthCost.hashes(for: .seconds(seconds)))}"#)
     }

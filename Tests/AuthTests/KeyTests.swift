@@ -128,8 +128,8 @@ extension AuthServiceTests {
 
         private func kid(of token: String) throws -> String {
             let first = try #require(token.split(separator: ".").first)
-            let header = try #require(Base64URL.decode(first))
-            return try #require(try JSONDecoder().decode([String: String].self, from: header)["kid"])
+            let header = try #require(Base64URL.decode(first.utf8))
+            return try #require(try JSONDecoder().decode([String: String].self, from: Data(header))["kid"])
         }
     }
 }

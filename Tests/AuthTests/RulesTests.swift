@@ -119,10 +119,10 @@ import Testing
     @Test func decode__takes_only_what_encode_writes() {
         for count in 0..<70 {
             let bytes = (0..<count).map { _ in UInt8.random(in: 0...255) }
-            #expect(Base64URL.decode(Base64URL.encode(bytes)).map { Array($0) } == bytes)
+            #expect(Base64URL.decode(Base64URL.encode(bytes).utf8) == bytes)
         }
         for text in ["A", "AA==", "AB", "+_8", "-/8", "Zm 9v", "Zm9v\n", "Zm9é", "\u{212a}AAA"] {
-            #expect(Base64URL.decode(text) == nil)
+            #expect(Base64URL.decode(text.utf8) == nil)
         }
     }
 }

@@ -226,18 +226,18 @@ extension AuthServiceTests {
                 let good = try await world.verify(answer.accessToken)
                 #expect(good.expiresAt > 1_700_000_000)
                 let keys = try await AuthStore(postgres: world.database.client).signingKeys()
-                let tokens = AccessTokens(keys: try await SigningKeys(keys), settings: AuthSettings())
-                let stranger = AccessTokens(keys: try await SigningKeys([SigningKey()]), settings: AuthSettings())
+                let tokens = AccessTokens(keys: try SigningKeys(keys), settings: AuthSettings())
+                let stranger = AccessTokens(keys: try SigningKeys([SigningKey()]), settings: AuthSettings())
                 let (user, device) = (answer.userID, answer.deviceID)
                 for token in [
                     "", "x", "a.b.c", answer.refreshToken, answer.accessToken + "A",
                     String(repeating: "A", count: 1 << 20),
-                    try await stranger.issue(user: user, device: device),
-                    try await tokens.issue(user: user, device: device, now: .now - 600),
+                    try stranger.issue(user: user, device: device),
+                    try tokens.issue(user: user, device: device, now: .now - 600),
                     // Well signed, but of nobody: no such device, or another user's.
-                    try await tokens.issue(user: user, device: device + 1),
-                    try await tokens.issue(user: user + 1, device: device),
-                    try await tokens.issue(user: 0, device: 0),
+                    try tokens.issue(user: user, device: device + 1),
+                    try tokens.issue(user: user + 1, device: device),
+                    try tokens.issue(user: 0, device: 0),
                 ] {
                     await expectRefused(access: token, world)
                 }

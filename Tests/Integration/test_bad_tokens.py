@@ -19,6 +19,11 @@ from wire import Account, Api, Closed, Socket
 ROW = {"method": "ProfileService/GetMyProfile", "http": "GET /v1/profiles/me", "body": "{}"}
 
 
+def spelled(value):
+    """As the server spells it: without spaces."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 def encoded(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
@@ -46,11 +51,11 @@ class Forger:
 
     def header(self, **changes):
         header = {"alg": "ES256", "kid": self.kid, "typ": "at+jwt"} | changes
-        return json.dumps({name: value for name, value in header.items() if value is not None}, separators=(",", ":"))
+        return spelled({name: value for name, value in header.items() if value is not None})
 
     def sign(self, header=None, claims=None):
         """Of JSON texts, so that a member may stand twice."""
-        claims = claims if isinstance(claims, str) else json.dumps(claims or self.claims())
+        claims = claims if isinstance(claims, str) else spelled(claims or self.claims())
         content = f"{encoded((header or self.header()).encode())}.{encoded(claims.encode())}"
         der = subprocess.run(
             ["openssl", "dgst", "-sha256", "-sign", self._key], input=content.encode(), capture_output=True, check=True,
@@ -58,7 +63,7 @@ class Forger:
         return f"{content}.{encoded(raw_signature(der))}"
 
     def hmac(self, secret, **header):
-        content = f"{encoded(self.header(**header).encode())}.{encoded(json.dumps(self.claims()).encode())}"
+        content = f"{encoded(self.header(**header).encode())}.{encoded(spelled(self.claims()).encode())}"
         return f"{content}.{encoded(hmac.new(secret, content.encode(), hashlib.sha256).digest())}"
 
 
@@ -78,8 +83,10 @@ def forger(shared_server, alice, tmp_path):
 
 
 def doubled(forger, name, first, second):
-    text = json.dumps(forger.claims(**{name: None}))[:-1]
-    return f'{text}, "{name}": {json.dumps(first)}, "{name}": {json.dumps(second)}}}'
+    """Its last value where the server looks for it, and its first right before."""
+    once = spelled(forger.claims(**{name: second}))
+    place = once.index(f'"{name}":')
+    return f'{once[:place]}"{name}":{json.dumps(first)},{once[place:]}'
 
 
 FORGERIES = {
@@ -97,8 +104,8 @@ FORGERIES = {
     "exp missing": lambda f: f.sign(claims=f.claims(exp=None)),
     "exp a string": lambda f: f.sign(claims=f.claims(exp=str(int(time.time()) + 300))),
     "exp negative": lambda f: f.sign(claims=f.claims(exp=-1)),
-    "exp 1e308": lambda f: f.sign(claims=json.dumps(f.claims(exp=0)).replace('"exp": 0', '"exp": 1e308')),
-    "exp 1e999": lambda f: f.sign(claims=json.dumps(f.claims(exp=0)).replace('"exp": 0', '"exp": 1e999')),
+    "exp 1e308": lambda f: f.sign(claims=spelled(f.claims(exp=0)).replace('"exp":0', '"exp":1e308')),
+    "exp 1e999": lambda f: f.sign(claims=spelled(f.claims(exp=0)).replace('"exp":0', '"exp":1e999')),
     "exp long ago": lambda f: f.sign(claims=f.claims(exp=1)),
     "exp twice": lambda f: f.sign(claims=doubled(f, "exp", 1, int(time.time()) + 300)),
     "sub twice": lambda f: f.sign(claims=doubled(f, "sub", "1", f.account.user)),
