@@ -94,7 +94,9 @@ let package = Package(
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
-                .product(name: "NIOCore", package: "swift-nio"), .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ] + grpc,
             resources: [.copy("Resources")]),
         .target(name: "Connections", dependencies: [.product(name: "NIOCore", package: "swift-nio")]),
@@ -147,14 +149,14 @@ let package = Package(
         .testTarget(
             name: "RingwayClientTests",
             dependencies: [
-                "HTTPAPI", "RingwayClient", "ServiceKit", logging,
-                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                "HTTPAPI", "RingwayClient", "ServiceKit", "TestSupport", logging,
                 .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
             ] + grpc),
         .testTarget(
             name: "HTTPAPITests",
             dependencies: [
-                "HTTPAPI", .product(name: "HummingbirdTesting", package: "hummingbird"),
+                "HTTPAPI", "TestSupport", .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
             ]),
@@ -176,6 +178,7 @@ let package = Package(
             dependencies: [
                 "Contract", "Postgres", "ServiceKit", logging,
                 .product(name: "GRPCInProcessTransport", package: "grpc-swift-2"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ] + grpc,
             path: "Tests/TestSupport"),
     ],

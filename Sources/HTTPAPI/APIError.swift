@@ -4,7 +4,7 @@
 import Foundation
 import GRPCCore
 import HTTPTypes
-import Hummingbird
+import NIOCore
 import ServiceKit
 
 struct APIError: Error {

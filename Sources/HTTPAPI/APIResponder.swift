@@ -4,50 +4,47 @@
 import Foundation
 import GRPCCore
 import HTTPTypes
-import Hummingbird
+import HummingbirdCore
 import Logging
 import NIOCore
 import ServiceKit
 
-/// What Hummingbird gives with a request: the connection, to end it, and where to log.
-struct APIContext: InitializableFromSource, Sendable {
-    let channel: any Channel
-    let logger: Logger
-
-    init(source: ApplicationRequestContextSource) {
-        channel = source.channel
-        logger = source.logger
-    }
-}
-
-struct APIResponder: HTTPResponder {
+struct APIResponder: Sendable {
     private static let requestIDBytesMax = 64
 
     let routes: RouteTable
     let requestTimeout: Duration
     let proxies: TrustedProxies
     private let connections: HTTPConnections
+    private let logger: Logger
     private let documentation = DocumentationPages()
     /// Bodies above the ordinary size that are in memory at a time: what bounds it, since connections are many.
     private let largeBodies = Places(32)
 
-    init(routes: RouteTable, requestTimeout: Duration, proxies: TrustedProxies, connections: HTTPConnections) {
+    init(routes: RouteTable, requestTimeout: Duration, proxies: TrustedProxies, connections: HTTPConnections, logger: Logger) {
         self.routes = routes
         self.requestTimeout = requestTimeout
         self.proxies = proxies
         self.connections = connections
+        self.logger = logger
     }
 
-    func respond(to request: Request, context: APIContext) async throws -> Response {
+    @Sendable
+    func respond(to request: Request, on channel: any Channel) async -> Response {
+        let response = await response(to: request, on: channel)
+        return request.method == .head ? response.createHeadResponse() : response
+    }
+
+    private func response(to request: Request, on channel: any Channel) async -> Response {
         if let page = documentation.response(to: request) { return page }
         let requestID = Self.requestID(of: request)
         do {
-            let answer = try await ShownToken.$current.withValue(ShownToken(to: context.channel, of: connections)) {
-                try await self.answer(request, on: context.channel, requestID: requestID)
+            let answer = try await ShownToken.$current.withValue(ShownToken(to: channel, of: connections)) {
+                try await self.answer(request, on: channel, requestID: requestID)
             }
             return Self.response(answer.status, answer.body, requestID: requestID, headers: answer.headers)
         } catch {
-            let refusal = Self.refusal(for: error, to: request, requestID: requestID, logger: context.logger)
+            let refusal = self.refusal(for: error, to: request, requestID: requestID)
             return Self.response(
                 refusal.status, refusal.body(requestID: requestID), requestID: requestID, headers: refusal.headers)
         }
@@ -162,9 +159,7 @@ struct APIResponder: HTTPResponder {
         return Response(status: status, headers: headers, body: .init(byteBuffer: body))
     }
 
-    private static func refusal(
-        for error: any Error, to request: Request, requestID: String, logger: Logger
-    ) -> APIError {
+    private func refusal(for error: any Error, to request: Request, requestID: String) -> APIError {
         let refusal: APIError =
             switch error {
             case let error as APIError: error

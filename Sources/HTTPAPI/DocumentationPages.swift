@@ -3,7 +3,7 @@
 import Crypto
 import Foundation
 import HTTPTypes
-import Hummingbird
+import HummingbirdCore
 import NIOCore
 
 struct DocumentationPages: Sendable {
@@ -39,14 +39,12 @@ struct DocumentationPages: Sendable {
     func response(to request: Request) -> Response? {
         guard let page = pages[request.uri.path] else { return nil }
         guard request.method == .get || request.method == .head else { return nil }
-        var headers: HTTPFields = [
+        let headers: HTTPFields = [
             .contentType: page.contentType, .eTag: page.etag, .cacheControl: "no-cache",
             .xContentTypeOptions: "nosniff", .contentSecurityPolicy: Self.contentSecurityPolicy,
         ]
         if request.headers[.ifNoneMatch] == page.etag { return Response(status: .notModified, headers: headers) }
-        headers[.contentLength] = String(page.body.readableBytes)
-        return Response(
-            status: .ok, headers: headers, body: request.method == .head ? .init() : .init(byteBuffer: page.body))
+        return Response(status: .ok, headers: headers, body: .init(byteBuffer: page.body))
     }
 
     /// Only what this server serves runs, and it calls only this server. Swagger UI sets styles of its own.

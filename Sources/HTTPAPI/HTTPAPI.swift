@@ -9,11 +9,11 @@
 import Connections
 import Contract
 import GRPCCore
-import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
 import ServiceKit
+import ServiceLifecycle
 
 public struct HTTPAPIConfiguration: Sendable {
     public var host: String
@@ -68,15 +68,17 @@ public func makeHTTPAPI(
     connections: HTTPConnections? = nil,
     logger: Logger,
     onServerRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
-) -> some ApplicationProtocol {
+) -> some Service {
     let connections = connections ?? HTTPConnections(configuration)
-    var application = ApplicationConfiguration(address: .hostname(configuration.host, port: configuration.port))
-    application.availableConnectionsDelegate = .maximum(configuration.connectionsMax, logger: logger)
-    return Application(
-        responder: APIResponder(
-            routes: RouteTable(makeRoutes(clients)), requestTimeout: configuration.requestTimeout,
-            proxies: configuration.proxies, connections: connections),
-        server: HTTPServerBuilder { responder in
+    let responder = APIResponder(
+        routes: RouteTable(makeRoutes(clients)), requestTimeout: configuration.requestTimeout,
+        proxies: configuration.proxies, connections: connections, logger: logger)
+    return HTTPServer(
+        configuration: ServerConfiguration(
+            address: .hostname(configuration.host, port: configuration.port),
+            availableConnectionsDelegate: .maximum(configuration.connectionsMax, logger: logger)),
+        logger: logger,
+        makeChannel: { responder in
             LoopChannel(
                 HTTP1Channel(
                     responder: responder,
@@ -84,7 +86,6 @@ public func makeHTTPAPI(
                         additionalChannelHandlers: [DecodedPart()], idleTimeout: .init(configuration.idleTimeout))),
                 connections: connections, proxies: configuration.proxies, progressTimeout: configuration.progressTimeout)
         },
-        configuration: application,
         onServerRunning: { await onServerRunning($0.localAddress?.port ?? configuration.port) },
-        logger: logger)
+        respond: responder.respond)
 }

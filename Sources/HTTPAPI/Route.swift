@@ -2,7 +2,7 @@
 import Foundation
 import GRPCCore
 import HTTPTypes
-import Hummingbird
+import NIOCore
 import ServiceKit
 import SwiftProtobuf
 

@@ -13,13 +13,16 @@ struct RouteTable: Sendable {
         }
     }
 
+    /// HEAD is what GET is (RFC 9110 section 9.3.2); whoever answers leaves the body out.
     func find(_ method: HTTPRequest.Method, _ path: String) throws(APIError) -> (Route, [String: Substring]) {
+        let wanted = method == .head ? .get : method
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         var allowed: [HTTPRequest.Method] = []
         for route in parts.count > 2 ? routes[parts[2]] ?? [] : [] {
             guard let parameters = route.path.match(parts) else { continue }
-            if route.method == method { return (route, parameters) }
-            if !allowed.contains(route.method) { allowed.append(route.method) }
+            if route.method == wanted { return (route, parameters) }
+            let names = route.method == .get ? [.get, .head] : [route.method]
+            allowed += names.filter { !allowed.contains($0) }
         }
         throw allowed.isEmpty ? .noSuchPath : .methodNotAllowed(allowed: allowed)
     }

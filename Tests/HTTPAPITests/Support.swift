@@ -4,13 +4,14 @@ import Contract
 import GRPCCore
 import GRPCInProcessTransport
 import GRPCProtobuf
-import Hummingbird
+import HTTPTypes
 import HummingbirdTesting
 import Logging
 import NIOCore
 import NIOPosix
 import SwiftProtobuf
 import Synchronization
+import TestSupport
 
 @testable import HTTPAPI
 
@@ -104,32 +105,51 @@ func withAPI(
     _ recorder: Recorder,
     requestTimeout: Duration = .seconds(10),
     idleTimeout: Duration = .seconds(60),
-    _ body: @escaping @Sendable (any TestClientProtocol) async throws -> Void
+    _ body: @escaping @Sendable (HTTPClient) async throws -> Void
 ) async throws {
     let transport = InProcessTransport()
     try await withGRPCServer(transport: transport.server, services: [recorder]) { _ in
-        try await withGRPCClient(transport: transport.client) { client in
-            var logger = Logger(label: "test")
-            logger.logLevel = .critical
-            let api = makeHTTPAPI(
-                clients: ServiceClients(client),
-                configuration: HTTPAPIConfiguration(requestTimeout: requestTimeout, idleTimeout: idleTimeout),
-                logger: logger)
-            try await api.test(.live) { try await body($0) }
+        try await withGRPCClient(transport: transport.client) { services in
+            try await withServing { listens in
+                makeHTTPAPI(
+                    clients: ServiceClients(services),
+                    configuration: HTTPAPIConfiguration(port: 0, requestTimeout: requestTimeout, idleTimeout: idleTimeout),
+                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, onServerRunning: listens)
+            } _: { port in
+                try await TestClient.withClient(host: "localhost", port: port) {
+                    try await body(HTTPClient(port: port, client: $0))
+                }
+            }
         }
     }
 }
 
-extension TestClientProtocol {
-    func post(_ uri: String, _ json: String, headers: HTTPFields = [.contentType: "application/json"]) async throws
-        -> TestResponse
-    {
+/// Asks on one connection that stays open.
+struct HTTPClient {
+    let port: Int
+    fileprivate let client: TestClient
+
+    struct Answer {
+        let status: HTTPResponse.Status
+        let headers: HTTPFields
+        let text: String
+    }
+
+    func execute(
+        uri: String, method: HTTPRequest.Method, headers: HTTPFields = [:], body: ByteBuffer? = nil
+    ) async throws -> Answer {
+        var headers = headers
+        headers[.connection] = "keep-alive"
+        let answer = try await client.execute(
+            .init(uri, method: method, authority: "localhost", headers: headers, body: body))
+        return Answer(status: answer.status, headers: answer.head.headerFields, text: String(buffer: answer.body ?? ByteBuffer()))
+    }
+
+    func post(
+        _ uri: String, _ json: String, headers: HTTPFields = [.contentType: "application/json"]
+    ) async throws -> Answer {
         try await execute(uri: uri, method: .post, headers: headers, body: ByteBuffer(string: json))
     }
-}
-
-extension TestResponse {
-    var text: String { String(buffer: body) }
 }
 
 /// What a server answers to bytes of our own until it ends the connection or the time is over.

@@ -1,7 +1,8 @@
 // From a route to the call of the contract, and from its answer to JSON.
 import Contract
-import Hummingbird
-import HummingbirdTesting
+import Foundation
+import HTTPTypes
+import NIOCore
 import SwiftProtobuf
 import Testing
 
@@ -25,6 +26,24 @@ import Testing
         #expect(request.username == "ada")
         #expect(request.password == "x\0y 😀")
         #expect(request.device.platform == "linux")
+    }
+
+    /// RFC 9110 section 9.3.2. The answer's length is told, and none of its bytes follow.
+    @Test(arguments: ["/v1/profiles/me", "/v1/profiles/0", "/v1/nothing", "/docs"])
+    func head__is_answered_as_get_without_the_body(path: String) async throws {
+        try await withAPI(Recorder()) { client in
+            let port = client.port
+            func ask(_ method: String) async throws -> [String] {
+                let request =
+                    "\(method) \(path) HTTP/1.1\r\nHost: x\r\nX-Request-Id: r\r\nConnection: close\r\n\r\n"
+                return try await exchange(port: port, send: [request], within: .seconds(10))
+                    .components(separatedBy: "\r\n").filter { !$0.lowercased().hasPrefix("date:") }
+            }
+            let (get, head) = (try await ask("GET"), try await ask("HEAD"))
+            let end = try #require(get.firstIndex(of: ""))
+            #expect(get[end...].joined() != "")
+            #expect(head == get[..<end] + ["", ""])
+        }
     }
 
     @Test(arguments: [

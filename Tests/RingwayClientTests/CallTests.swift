@@ -5,11 +5,11 @@ import Foundation
 import GRPCCore
 import GRPCInProcessTransport
 import GRPCProtobuf
-import HummingbirdTesting
 import Logging
 import ServiceKit
 import SwiftProtobuf
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HTTPAPI
@@ -53,10 +53,13 @@ private final class Listener: RegistrableRPCService {
         let transport = InProcessTransport()
         try await withGRPCServer(transport: transport.server, services: [listener]) { _ in
             try await withGRPCClient(transport: transport.client) { services in
-                let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-                let api = makeHTTPAPI(
-                    clients: ServiceClients(services), configuration: HTTPAPIConfiguration(), logger: logger)
-                try await api.test(.live) { try await body(listener, "http://127.0.0.1:\($0.port ?? 0)") }
+                try await withServing { listens in
+                    makeHTTPAPI(
+                        clients: ServiceClients(services), configuration: HTTPAPIConfiguration(port: 0),
+                        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, onServerRunning: listens)
+                } _: { port in
+                    try await body(listener, "http://127.0.0.1:\(port)")
+                }
             }
         }
     }
