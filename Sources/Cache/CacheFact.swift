@@ -66,14 +66,17 @@ public struct CacheFact<Value: Sendable>: Sendable {
     public let kind: CacheKind
     let encode: @Sendable (Value) throws -> [UInt8]
     let decode: @Sendable ([UInt8]) throws -> Value
+    let holds: @Sendable ([UInt8]) -> Bool
 
+    /// - Parameter holds: whether a value that nothing has ended is still so; for what ends by itself.
     public init(
         _ kind: CacheKind, encode: @escaping @Sendable (Value) throws -> [UInt8],
-        decode: @escaping @Sendable ([UInt8]) throws -> Value
+        decode: @escaping @Sendable ([UInt8]) throws -> Value, holds: @escaping @Sendable ([UInt8]) -> Bool = { _ in true }
     ) {
         self.kind = kind
         self.encode = encode
         self.decode = decode
+        self.holds = holds
     }
 }
 
@@ -112,7 +115,8 @@ extension Cache {
         let keys = Set(ids).map { fact.kind.key($0) }
         var values: [Int64: CachedValue<Value>] = [:]
         var unreadable: [Int64] = []
-        for (key, entry) in try await entries(for: keys, load: loadEntries) {
+        let fits: Fits = { _, entry in entry.value.map(fact.holds) ?? true }
+        for (key, entry) in try await entries(for: keys, fits: fits, load: loadEntries) {
             guard let bytes = entry.value else { continue }
             do {
                 values[key.id] = CachedValue(try fact.decode(bytes), version: entry.version)

@@ -38,12 +38,11 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     ) async throws -> Ringway_V1_ListFriendRequestsResponse {
         let caller = try Caller.required()
         let page = try Page(
-            limit: request.limit, default: 50, maximum: 200, cursor: request.before, named: "before")
-        let found = try await store.requests(of: caller.userID, on: page)
-        return .with {
-            ($0.requests, $0.nextBefore) = page.cut(found.value, id: \.id)
-            $0.version = found.version
+            limit: request.limit, default: 50, maximum: FirstRequests.limit, cursor: request.before, named: "before")
+        if let cached = try await store.cachedRequests(of: caller.userID, on: page) {
+            return try cached.answer(page, in: context)
         }
+        return try await store.requests(of: caller.userID, on: page)
     }
 
     public func acceptFriendRequest(

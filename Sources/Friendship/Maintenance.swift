@@ -6,6 +6,6 @@ extension FriendshipHandler {
 
     /// All that are due now.
     public func sweep() async throws {
-        while try await store.sweep(limit: Self.sweepLimit) == Self.sweepLimit {}
+        try await store.sweep(limit: Self.sweepLimit)
     }
 }

@@ -131,10 +131,10 @@ enum Queries {
         """
     }
 
-    static func due(limit: Int) -> PostgresQuery {
+    static func due(except refused: [Int64], limit: Int) -> PostgresQuery {
         """
         SELECT id, sender, recipient FROM friendship.requests
-        WHERE expires_at <= now() ORDER BY expires_at LIMIT \(limit)
+        WHERE expires_at <= now() AND id <> ALL (\(refused)) ORDER BY expires_at LIMIT \(limit)
         """
     }
 }

@@ -118,6 +118,13 @@ struct Page: Equatable {
         self.cursor = cursor
     }
 
+    private init(limit: Int, cursor: Int64) {
+        self.limit = limit
+        self.cursor = cursor
+    }
+
+    static func first(_ limit: Int) -> Page { Page(limit: limit, cursor: 0) }
+
     /// One entry more than asked for tells whether this page is the last.
     var fetched: Int { limit + 1 }
 

@@ -29,44 +29,51 @@ extension FriendshipStore {
     }
 
     func accept(_ id: Int64, by recipient: Int64) async throws -> Ringway_V1_FriendRequest {
-        let request = try await change(of: recipient) { connection in
-            try await accept(id, by: recipient, on: connection)
-        }
-        cache.drop(FriendshipFacts.keys(of: [request.from]))
-        return request
+        try await answering(by: recipient) { try await accept(id, by: recipient, on: $0) }
     }
 
     func reject(_ id: Int64, by recipient: Int64) async throws -> Ringway_V1_FriendRequest {
-        try await change(of: recipient) { connection in
+        try await answering(by: recipient) { connection in
             let request = try await Self.pending(id, "recipient", recipient, on: connection)
             return try await Self.end(request, as: .rejected, on: connection)
         }
     }
 
     func withdraw(_ id: Int64, by sender: Int64) async throws -> Ringway_V1_FriendRequest {
-        try await change(of: sender) { connection in
+        try await answering(by: sender) { connection in
             let request = try await Self.pending(id, "sender", sender, on: connection)
             return try await Self.end(request, as: .withdrawn, on: connection)
         }
     }
 
-    /// Ends requests that nobody has answered in time; how many. Each is a change of its own, so several nodes may sweep
-    /// at once. They have been invisible since their time: this tells both sides, and makes room.
-    func sweep(limit: Int) async throws -> Int {
-        let due = try await postgres.query(Queries.due(limit: limit))
-        var failure: PostgresError?
-        for row in due {
-            let (id, sender, recipient) = try row.decode(Int64.self, Int64.self, Int64.self)
-            do {
-                try await expire(id, from: sender, to: recipient)
-            } catch {
-                // What the server refuses for one request does not keep the others from their end.
-                guard let refusal = error as? PostgresError, refusal.code == .server else { throw error }
-                failure = refusal
+    /// A change of one user's that shows who the other is.
+    private func answering(
+        by user: Int64, _ body: @Sendable (PostgresConnection) async throws -> Ringway_V1_FriendRequest
+    ) async throws -> Ringway_V1_FriendRequest {
+        let request = try await change(of: user, body: body)
+        cache.drop(FriendshipFacts.keys(of: [request.from, request.to]))
+        return request
+    }
+
+    /// Ends all requests that nobody has answered in time, looking for `limit` at once. Each is a change of its own, so
+    /// several nodes may sweep at once. They have been invisible since their time: this tells both sides, and makes room.
+    func sweep(limit: Int) async throws {
+        var refused: [Int64] = []
+        var refusal: PostgresError?
+        while case let due = try await postgres.query(Queries.due(except: refused, limit: limit)), !due.isEmpty {
+            for row in due {
+                let (id, sender, recipient) = try row.decode(Int64.self, Int64.self, Int64.self)
+                do {
+                    try await expire(id, from: sender, to: recipient)
+                } catch {
+                    // What the server refuses for one request does not keep the others from their end.
+                    guard let error = error as? PostgresError, error.code == .server else { throw error }
+                    refused.append(id)
+                    refusal = error
+                }
             }
         }
-        if let failure { throw failure }
-        return due.count
+        if let refusal { throw refusal }
     }
 
     private func expire(_ id: Int64, from sender: Int64, to recipient: Int64) async throws {

@@ -35,8 +35,21 @@ struct FriendshipStore: Sendable {
         return try await postgres.transaction(body)
     }
 
-    func requests(of user: Int64, on page: Page) async throws -> Versioned<[Ringway_V1_FriendRequest]> {
-        try await versioned(of: user, Queries.requests(of: user, on: page)) { try Self.request($0) }
+    func requests(of user: Int64, on page: Page) async throws -> Ringway_V1_ListFriendRequestsResponse {
+        let found = try await versioned(of: user, Queries.requests(of: user, on: page)) { try Self.request($0) }
+        return .with {
+            ($0.requests, $0.nextBefore) = page.cut(found.value, id: \.id)
+            $0.version = found.version
+        }
+    }
+
+    /// The beginning of the list, if that is what is asked for and it may be cached.
+    func cachedRequests(of user: Int64, on page: Page) async throws -> FirstRequests? {
+        guard cache.isOn, page.cursor == 0 else { return nil }
+        return try await cache.read(FriendshipFacts.requests, of: [user]) { _ in
+            let requests = try await requests(of: user, on: .first(FirstRequests.limit))
+            return [user: CachedValue(try FirstRequests(requests), version: requests.version)]
+        }[user]?.value
     }
 
     func friends(of user: Int64, on page: Page) async throws -> Ringway_V1_ListFriendsResponse {

@@ -27,21 +27,21 @@ enum ProfileFacts {
 
 /// Settings as they are kept: the versions of both parts, eight bytes each, then the whole as it is answered.
 struct StoredSettings: Sendable {
-    let bytes: [UInt8]
+    private static let headBytes = 16
+
     let whole: EncodedMessage<Ringway_V1_Settings>
 
+    var bytes: [UInt8] { whole.bytes }
+
     init(_ settings: UserSettings) throws {
-        whole = try EncodedMessage(settings.message(since: 0))
         let versions = [settings.privacyVersion, settings.pushVersion].flatMap { version in
             withUnsafeBytes(of: version.littleEndian) { Array($0) }
         }
-        bytes = versions + whole.bytes
+        whole = try EncodedMessage(settings.message(since: 0), after: versions)
     }
 
     init(bytes: [UInt8]) throws {
-        guard bytes.count >= 16 else { throw CacheError.unreadable }
-        whole = try EncodedMessage(bytes: Array(bytes[16...]))
-        self.bytes = bytes
+        whole = try EncodedMessage(bytes: bytes, after: Self.headBytes)
     }
 
     func settings() throws -> UserSettings {

@@ -7,32 +7,38 @@ import Synchronization
 public struct EncodedMessage<Value: Message>: Sendable {
     public enum Malformed: Error { case tooShort }
 
-    private static var headBytes: Int { 4 }
+    private static var lengthBytes: Int { 4 }
 
-    /// How long the JSON is, in four bytes; the JSON; the serialized message.
+    /// What its owner keeps in front of it; how long the JSON is, in four bytes; the JSON; the serialized message.
     public let bytes: [UInt8]
-    private let jsonEnd: Int
+    /// Where the JSON lies.
+    private let place: Range<Int>
 
-    public init(_ message: Value) throws {
+    /// - Parameter head: to be kept with it.
+    public init(_ message: Value, after head: [UInt8] = []) throws {
         let json = try message.jsonAnswer()
-        var bytes = withUnsafeBytes(of: UInt32(json.count).littleEndian) { Array($0) }
-        bytes += json
-        jsonEnd = bytes.count
-        bytes += try message.serializedBytes() as [UInt8]
+        let serialized: [UInt8] = try message.serializedBytes()
+        let length = withUnsafeBytes(of: UInt32(json.count).littleEndian) { Array($0) }
+        bytes = head + length + json + serialized
+        let start = head.count + Self.lengthBytes
+        place = start..<start + json.count
+    }
+
+    /// - Parameter headBytes: how long the head is.
+    public init(bytes: [UInt8], after headBytes: Int = 0) throws(Malformed) {
+        let start = headBytes + Self.lengthBytes
+        guard bytes.count >= start else { throw .tooShort }
+        let count = bytes.withUnsafeBytes {
+            UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: headBytes, as: UInt32.self))
+        }
+        guard bytes.count - start >= Int(count) else { throw .tooShort }
+        place = start..<start + Int(count)
         self.bytes = bytes
     }
 
-    public init(bytes: [UInt8]) throws(Malformed) {
-        guard bytes.count >= Self.headBytes else { throw .tooShort }
-        let count = bytes.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(as: UInt32.self)) }
-        jsonEnd = Self.headBytes + Int(count)
-        guard bytes.count >= jsonEnd else { throw .tooShort }
-        self.bytes = bytes
-    }
+    public func message() throws -> Value { try Value(serializedBytes: Array(bytes[place.upperBound...])) }
 
-    public func message() throws -> Value { try Value(serializedBytes: bytes[jsonEnd...]) }
-
-    public var json: ArraySlice<UInt8> { bytes[Self.headBytes..<jsonEnd] }
+    public var json: ArraySlice<UInt8> { bytes[place] }
 
     /// What a handler returns: the message, or an empty one to a door that takes the JSON instead.
     public func answer(in context: ServerContext) throws -> Value {

@@ -42,7 +42,7 @@ struct ServeSettings {
         Setting("ops-port", default: "7403", "metrics and health"),
         Setting("postgres-url", default: "", secret: true, "a libpq URL; several hosts may be named for failover"),
         Setting("postgres-pool", default: "8", "connections of the services, and as many of the gateway"),
-        Setting("cache", default: "auto", "profiles, settings and friend lists between two changes: auto, redis, memory or off"),
+        Setting("cache", default: "auto", "profiles, settings and lists between two changes: auto, redis, memory or off"),
         Setting("cache-bytes-max", default: "67108864", "what the cache may hold in memory; 0: nothing"),
         Setting("cache-seconds", default: "60", "after how long a cached fact is read again, changed or not"),
         Setting(

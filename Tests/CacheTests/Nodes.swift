@@ -2,6 +2,7 @@
 // tests of several nodes stand on.
 import Contract
 import Foundation
+import GRPCCore
 import Postgres
 import Redis
 import TestSupport
@@ -62,6 +63,15 @@ struct Node: Sendable {
     func friends(of user: Int64) async throws -> [Int64] {
         let page = try Page(limit: 0, default: FriendshipStore.usualPage, maximum: 1000, cursor: 0, named: "after")
         return try await friends.cachedFriends(of: user, on: page)?.message().friends.map(\.userID) ?? []
+    }
+
+    /// The beginning of the user's requests, as a client is answered.
+    func requests(of user: Int64, limit: Int32 = 200) async throws -> Ringway_V1_ListFriendRequestsResponse {
+        let page = try Page(limit: limit, default: 50, maximum: FirstRequests.limit, cursor: 0, named: "before")
+        let context = ServerContext(
+            descriptor: Ringway_V1_FriendshipService.Method.ListFriendRequests.descriptor, remotePeer: "", localPeer: "",
+            cancellation: .init())
+        return try await friends.cachedRequests(of: user, on: page)?.answer(page, in: context) ?? .init()
     }
 
     /// In the end it answers with the newest of what was written, of every user.

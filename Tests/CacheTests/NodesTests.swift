@@ -125,6 +125,49 @@ import Testing
         }
     }
 
+    @Test(arguments: Place.allCases)
+    func requests_show_at_once_where_they_are_made_and_end_with_their_time_everywhere(place: Place) async throws {
+        try await withNodes(place) { one, other, database, _ in
+            let users = try await database.makeUsers(3)
+            let (ada, grace, mary) = (users[0], users[1], users[2])
+            for node in [one, other] { #expect(try await node.requests(of: grace).requests.isEmpty) }
+            func ask(_ sender: Int64) async throws -> Int64 {
+                try await one.friends.propose(Proposal(from: sender, to: grace, message: "hello")) { _ in true }.id
+            }
+            let (first, second) = (try await ask(ada), try await ask(mary))
+            #expect(try await one.requests(of: grace).requests.map(\.id) == [second, first])
+            #expect(try await one.requests(of: ada).requests.map(\.id) == [first])
+            for node in [one, other] {
+                try await eventually { try await node.requests(of: grace).requests.map(\.id) == [second, first] }
+                #expect(try await node.requests(of: grace).nextBefore == 0)
+                let part = try await node.requests(of: grace, limit: 1)
+                #expect(part.requests.map(\.id) == [second] && part.nextBefore == second)
+                #expect(try await part.version == node.requests(of: grace).version)
+            }
+            _ = try await one.friends.reject(first, by: grace)
+            for user in [ada, grace] { #expect(try await !one.requests(of: user).requests.contains { $0.id == first }) }
+            try await eventually { try await other.requests(of: ada).requests.isEmpty }
+            // An end that nobody tells.
+            try await database.client.query("UPDATE friendship.requests SET expires_at = now() + interval '3 seconds'")
+            for node in [one, other] {
+                node.cache.drop(FriendshipFacts.keys(of: [grace, mary]))
+                try await eventually {
+                    _ = try await node.requests(of: grace)
+                    return node.answered("friend_requests") > 0
+                }
+            }
+            for node in [one, other] { try await eventually { try await node.requests(of: grace).requests.isEmpty } }
+        }
+    }
+
+    @Test func requests_hold_until_the_first_of_them_expires() throws {
+        let page = try FirstRequests(.with { $0.requests = [90, 70, 80].map { end in .with { $0.expiresAt.seconds = end } } })
+        #expect(FirstRequests.hold(page.bytes, at: Date(timeIntervalSince1970: 69.9)))
+        #expect(!FirstRequests.hold(page.bytes, at: Date(timeIntervalSince1970: 70)))
+        #expect(try FirstRequests.hold(FirstRequests(.init()).bytes))
+        #expect(!FirstRequests.hold([1, 2, 3]))
+    }
+
     @Test(arguments: Place.allCases) func lost_connection_drops_everything_and_comes_back(place: Place) async throws {
         try await withNodes(place) { one, _, database, _ in
             let ada = try await database.makeUser("ada")

@@ -129,6 +129,9 @@ private func refusal(_ call: () async throws -> Void) async -> RPCError? {
             let stored = try EncodedMessage<Ringway_V1_Friend>(bytes: EncodedMessage(message).bytes)
             #expect(try stored.message() == message)
             #expect(try Array(stored.json) == message.jsonAnswer())
+            let behind = try EncodedMessage<Ringway_V1_Friend>(bytes: EncodedMessage(message, after: [7, 8, 9]).bytes, after: 3)
+            #expect(behind.bytes.prefix(3) == [7, 8, 9] && behind.json == stored.json)
+            #expect(try behind.message() == message)
         }
     }
 
