@@ -21,6 +21,9 @@ python3 bench/plots.py "$results" "$page" >/dev/null
     echo
     python3 bench/report.py "$results" | sed '$d'   # the file's name
     echo
-    for plot in "$page"-cpu-*.svg; do echo "![$(basename "$plot" .svg)]($(basename "$plot"))"; done
+    # A run of some parts only may have none.
+    for plot in "$page"-cpu-*.svg; do
+        if [[ -f $plot ]]; then echo "![$(basename "$plot" .svg)]($(basename "$plot"))"; fi
+    done
 } >"$page.md"
 echo "publish: $page.md is that of $results"
