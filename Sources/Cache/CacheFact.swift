@@ -68,7 +68,7 @@ public struct CacheFact<Value: Sendable>: Sendable {
     let decode: @Sendable ([UInt8]) throws -> Value
     let holds: @Sendable ([UInt8]) -> Bool
 
-    /// - Parameter holds: whether a value that nothing has ended is still so; for what ends by itself.
+    /// - Parameter holds: whether a value that is kept still holds; for facts that end without a change.
     public init(
         _ kind: CacheKind, encode: @escaping @Sendable (Value) throws -> [UInt8],
         decode: @escaping @Sendable ([UInt8]) throws -> Value, holds: @escaping @Sendable ([UInt8]) -> Bool = { _ in true }

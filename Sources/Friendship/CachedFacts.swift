@@ -17,7 +17,7 @@ enum FriendshipFacts {
 
     static let requests = CacheFact<FirstRequests>(
         CacheKind("friend_requests", topic: "lists"), encode: { $0.bytes }, decode: { try FirstRequests(bytes: $0) },
-        holds: { FirstRequests.hold($0) })
+        holds: { FirstRequests.holds($0) })
 
     static let groups = CacheFact<Ringway_V1_ListFriendGroupsResponse>(
         CacheKind("friend_groups", topic: "lists"), encode: { try $0.serializedBytes() },
@@ -31,10 +31,11 @@ enum FriendshipFacts {
 }
 
 /// The longest first page of a user's requests as it is answered, behind the second (Unix time) in which the first of them
-/// expires: eight bytes. That end is nobody's change, so nobody tells it.
+/// expires, and how many they are. That end is nobody's change, so nobody tells it.
 struct FirstRequests: Sendable {
     static let limit = 200
-    private static let headBytes = 8
+
+    private typealias Stored = EncodedMessage<Ringway_V1_ListFriendRequestsResponse>
 
     private let page: EncodedMessage<Ringway_V1_ListFriendRequestsResponse>
 
@@ -42,25 +43,23 @@ struct FirstRequests: Sendable {
 
     init(_ answer: Ringway_V1_ListFriendRequestsResponse) throws {
         let end = answer.requests.map(\.expiresAt.seconds).min() ?? .max
-        page = try EncodedMessage(answer, after: withUnsafeBytes(of: end.littleEndian) { Array($0) })
+        page = try Stored(answer, after: [end, Int64(answer.requests.count)])
     }
 
     init(bytes: [UInt8]) throws {
-        page = try EncodedMessage(bytes: bytes, after: Self.headBytes)
+        page = try Stored(bytes: bytes, after: 2)
     }
 
     /// Whether none of them has expired.
-    static func hold(_ bytes: [UInt8], at now: Date = .now) -> Bool {
-        guard bytes.count >= headBytes else { return false }
-        let end = bytes.withUnsafeBytes { Int64(littleEndian: $0.loadUnaligned(as: Int64.self)) }
+    static func holds(_ bytes: [UInt8], at now: Date = .now) -> Bool {
+        guard let end = Stored.number(0, in: bytes) else { return false }
         return now.timeIntervalSince1970 < Double(end)
     }
 
     /// What a handler returns for this beginning of the list.
     func answer(_ asked: Page, in context: ServerContext) throws -> Ringway_V1_ListFriendRequestsResponse {
-        guard asked.limit < Self.limit, case var part = try page.message(), part.requests.count > asked.limit else {
-            return try page.answer(in: context)
-        }
+        guard asked.limit < Stored.number(1, in: bytes) ?? 0 else { return try page.answer(in: context) }
+        var part = try page.message()
         (part.requests, part.nextBefore) = asked.cut(part.requests, id: \.id)
         return part
     }

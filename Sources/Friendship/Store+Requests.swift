@@ -46,7 +46,7 @@ extension FriendshipStore {
         }
     }
 
-    /// A change of one user's that shows who the other is.
+    /// A change whose other side is known only from what it returns; if it is lost on its way, the commit tells of it.
     private func answering(
         by user: Int64, _ body: @Sendable (PostgresConnection) async throws -> Ringway_V1_FriendRequest
     ) async throws -> Ringway_V1_FriendRequest {
@@ -60,7 +60,9 @@ extension FriendshipStore {
     func sweep(limit: Int) async throws {
         var refused: [Int64] = []
         var refusal: PostgresError?
-        while case let due = try await postgres.query(Queries.due(except: refused, limit: limit)), !due.isEmpty {
+        while refused.count < Self.refusalsMax {
+            let due = try await postgres.query(Queries.due(except: refused, limit: limit))
+            if due.isEmpty { break }
             for row in due {
                 let (id, sender, recipient) = try row.decode(Int64.self, Int64.self, Int64.self)
                 do {
@@ -75,6 +77,9 @@ extension FriendshipStore {
         }
         if let refusal { throw refusal }
     }
+
+    /// A server that refuses so many refuses everything.
+    private static let refusalsMax = 1000
 
     private func expire(_ id: Int64, from sender: Int64, to recipient: Int64) async throws {
         try await change(of: sender, recipient) { connection in

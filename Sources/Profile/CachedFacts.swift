@@ -25,35 +25,26 @@ enum ProfileFacts {
         CacheKind("settings", topic: "settings"), encode: { $0.bytes }, decode: { try StoredSettings(bytes: $0) })
 }
 
-/// Settings as they are kept: the versions of both parts, eight bytes each, then the whole as it is answered.
+/// Settings as they are kept: the versions of both parts, then the whole as it is answered.
 struct StoredSettings: Sendable {
-    private static let headBytes = 16
-
     let whole: EncodedMessage<Ringway_V1_Settings>
 
     var bytes: [UInt8] { whole.bytes }
 
     init(_ settings: UserSettings) throws {
-        let versions = [settings.privacyVersion, settings.pushVersion].flatMap { version in
-            withUnsafeBytes(of: version.littleEndian) { Array($0) }
-        }
-        whole = try EncodedMessage(settings.message(since: 0), after: versions)
+        whole = try EncodedMessage(settings.message(since: 0), after: [settings.privacyVersion, settings.pushVersion])
     }
 
     init(bytes: [UInt8]) throws {
-        whole = try EncodedMessage(bytes: bytes, after: Self.headBytes)
+        whole = try EncodedMessage(bytes: bytes, after: 2)
     }
 
     func settings() throws -> UserSettings {
         let message = try whole.message()
         var settings = UserSettings()
         settings.version = message.version
-        (settings.privacyVersion, settings.pushVersion) = bytes.withUnsafeBytes {
-            (
-                Int64(littleEndian: $0.loadUnaligned(as: Int64.self)),
-                Int64(littleEndian: $0.loadUnaligned(fromByteOffset: 8, as: Int64.self))
-            )
-        }
+        settings.privacyVersion = EncodedMessage<Ringway_V1_Settings>.number(0, in: bytes) ?? 0
+        settings.pushVersion = EncodedMessage<Ringway_V1_Settings>.number(1, in: bytes) ?? 0
         if message.hasUpdatedAt { settings.updatedAt = message.updatedAt.date }
         settings.privacy = try PrivacyRules(message.privacy)
         settings.push = message.push

@@ -9,36 +9,46 @@ public struct EncodedMessage<Value: Message>: Sendable {
 
     private static var lengthBytes: Int { 4 }
 
-    /// What its owner keeps in front of it; how long the JSON is, in four bytes; the JSON; the serialized message.
+    /// Numbers that its owner keeps in front of it, eight bytes each; how long the JSON is, in four; the JSON; the serialized
+    /// message.
     public let bytes: [UInt8]
-    /// Where the JSON lies.
-    private let place: Range<Int>
+    private let jsonRange: Range<Int>
 
-    /// - Parameter head: to be kept with it.
-    public init(_ message: Value, after head: [UInt8] = []) throws {
+    /// - Parameter head: numbers to be kept with it.
+    public init(_ message: Value, after head: [Int64] = []) throws {
         let json = try message.jsonAnswer()
         let serialized: [UInt8] = try message.serializedBytes()
+        let numbers = head.flatMap { number in withUnsafeBytes(of: number.littleEndian) { Array($0) } }
         let length = withUnsafeBytes(of: UInt32(json.count).littleEndian) { Array($0) }
-        bytes = head + length + json + serialized
-        let start = head.count + Self.lengthBytes
-        place = start..<start + json.count
+        bytes = numbers + length + json + serialized
+        let start = numbers.count + Self.lengthBytes
+        jsonRange = start..<start + json.count
     }
 
-    /// - Parameter headBytes: how long the head is.
-    public init(bytes: [UInt8], after headBytes: Int = 0) throws(Malformed) {
+    /// - Parameter headCount: how many numbers are in front.
+    public init(bytes: [UInt8], after headCount: Int = 0) throws(Malformed) {
+        let headBytes = 8 * headCount
         let start = headBytes + Self.lengthBytes
         guard bytes.count >= start else { throw .tooShort }
         let count = bytes.withUnsafeBytes {
             UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: headBytes, as: UInt32.self))
         }
         guard bytes.count - start >= Int(count) else { throw .tooShort }
-        place = start..<start + Int(count)
+        jsonRange = start..<start + Int(count)
         self.bytes = bytes
     }
 
-    public func message() throws -> Value { try Value(serializedBytes: Array(bytes[place.upperBound...])) }
+    public func message() throws -> Value { try Value(serializedBytes: Array(bytes[jsonRange.upperBound...])) }
 
-    public var json: ArraySlice<UInt8> { bytes[place] }
+    public var json: ArraySlice<UInt8> { bytes[jsonRange] }
+
+    /// Of those in front; nil: there are not so many bytes.
+    public static func number(_ index: Int, in bytes: [UInt8]) -> Int64? {
+        guard bytes.count >= 8 * (index + 1) else { return nil }
+        return bytes.withUnsafeBytes {
+            Int64(littleEndian: $0.loadUnaligned(fromByteOffset: 8 * index, as: Int64.self))
+        }
+    }
 
     /// What a handler returns: the message, or an empty one to a door that takes the JSON instead.
     public func answer(in context: ServerContext) throws -> Value {

@@ -129,8 +129,10 @@ private func refusal(_ call: () async throws -> Void) async -> RPCError? {
             let stored = try EncodedMessage<Ringway_V1_Friend>(bytes: EncodedMessage(message).bytes)
             #expect(try stored.message() == message)
             #expect(try Array(stored.json) == message.jsonAnswer())
-            let behind = try EncodedMessage<Ringway_V1_Friend>(bytes: EncodedMessage(message, after: [7, 8, 9]).bytes, after: 3)
-            #expect(behind.bytes.prefix(3) == [7, 8, 9] && behind.json == stored.json)
+            let behind = try EncodedMessage<Ringway_V1_Friend>(bytes: EncodedMessage(message, after: [.max, -8]).bytes, after: 2)
+            #expect((0...1).map { EncodedMessage<Ringway_V1_Friend>.number($0, in: behind.bytes) } == [.max, -8])
+            #expect(EncodedMessage<Ringway_V1_Friend>.number(1, in: Array(behind.bytes.prefix(15))) == nil)
+            #expect(Array(behind.json) == Array(stored.json))
             #expect(try behind.message() == message)
         }
     }
