@@ -6,7 +6,7 @@ public struct AuthSettings: Sendable {
     /// Who makes the access tokens, and for whom: the claims `iss` and `aud`. All nodes agree on them.
     public var issuer = "ringway"
     public var audience = "ringway"
-    public var reservedUsernames = ReservedUsernames.usual
+    public var reservedUsernames = ReservedUsernames(["usual"])!
     /// At most ten minutes.
     public var accessTokenLifetime: Duration = .seconds(10 * 60)
     public var refreshTokenLifetime: Duration = .seconds(30 * 24 * 60 * 60)

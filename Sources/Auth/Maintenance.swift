@@ -44,8 +44,14 @@ extension AuthHandler {
         // Also without a change: a key that waits begins to sign.
         try await loadKeys()
         while try await store.eraseOne() {}
-        while try await store.endExpired(limit: Self.sweepLimit) == Self.sweepLimit {}
         while try await store.forgetEnded(limit: Self.sweepLimit) == Self.sweepLimit {}
+        while try await endExpired() == Self.sweepLimit {}
+    }
+
+    private func endExpired() async throws -> Int {
+        let ended = try await store.endExpired(limit: Self.sweepLimit)
+        for session in ended { activity.forget(session) }
+        return ended.count
     }
 
     private func loadKeys() async throws {

@@ -71,15 +71,16 @@ struct Username: Equatable {
 public struct ReservedUsernames: Sendable {
     private let bare: Set<String>
 
-    /// Mailboxes of RFC 2142, and what users take for an operator. All are usernames, by inspection.
-    public static let usual = Self([
+    /// What users take for an operator, among it mailboxes of RFC 2142.
+    private static let usual = [
         "abuse", "admin", "administrator", "billing", "contact", "help", "helpdesk", "hostmaster", "info", "marketing",
         "moderator", "noc", "noreply", "official", "operator", "postmaster", "ringway", "root", "sales", "security", "staff",
         "support", "sysadmin", "system", "webmaster",
-    ])!
+    ]
 
-    /// Nil when one of them is no username.
+    /// - Parameter names: "usual" stands for a list of our own. Nil when one of the others is no username.
     public init?(_ names: [String]) {
+        let names = names.flatMap { $0 == "usual" ? Self.usual : [$0] }
         guard let names = try? names.map(Username.init) else { return nil }
         bare = Set(names.map(Self.bare))
     }

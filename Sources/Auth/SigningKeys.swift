@@ -33,8 +33,8 @@ struct SigningKey: Sendable {
     }
 
     /// As it is published (RFC 7518 section 6.2).
-    func published() throws -> Ringway_V1_PublicKey {
-        let coordinates = try P256.Signing.PrivateKey(pemRepresentation: privateKey).publicKey.rawRepresentation
+    func published(_ key: P256.Signing.PublicKey) -> Ringway_V1_PublicKey {
+        let coordinates = key.rawRepresentation
         return .with {
             ($0.kty, $0.crv, $0.use, $0.alg, $0.kid) = ("EC", "P-256", "sig", "ES256", kid)
             $0.x = Base64URL.encode(coordinates.prefix(32))
@@ -54,9 +54,9 @@ public struct SigningKeys: Sendable {
         fileprivate let header: [UInt8]
         fileprivate let key: P256.Signing.PrivateKey
 
-        /// A token of these claims.
-        func sign(_ claims: String) throws -> String {
-            let signed = header + [UInt8(ascii: ".")] + Array(claims.utf8)
+        /// A token with this part for its claims.
+        func sign(_ part: String) throws -> String {
+            let signed = header + [UInt8(ascii: ".")] + Array(part.utf8)
             let signature = try key.signature(for: signed).rawRepresentation
             return String(decoding: signed, as: UTF8.self) + "." + Base64URL.encode(signature)
         }
@@ -100,15 +100,17 @@ public struct SigningKeys: Sendable {
     /// - Parameter keys: at least one, the newest first.
     init(_ keys: [SigningKey]) throws {
         precondition(!keys.isEmpty, "there is nothing to sign with")
-        let pairs = try keys.map { ($0.kid, try P256.Signing.PrivateKey(pemRepresentation: $0.privateKey)) }
-        verifiers = Dictionary(
-            uniqueKeysWithValues: pairs.map { kid, key in
-                (AccessTokenForm.header(kid: kid), Verifier(kid: kid, key: key.publicKey))
-            })
-        published = try keys.map { try $0.published() }
-        let signing = keys.signer
+        var verifiers: [[UInt8]: Verifier] = [:]
+        var published: [Ringway_V1_PublicKey] = []
+        for key in keys {
+            let publicKey = try P256.Signing.PrivateKey(pemRepresentation: key.privateKey).publicKey
+            verifiers[AccessTokenForm.header(kid: key.kid)] = Verifier(kid: key.kid, key: publicKey)
+            published.append(key.published(publicKey))
+        }
+        (self.verifiers, self.published) = (verifiers, published)
         signer = Signer(
-            header: AccessTokenForm.header(kid: signing.kid), key: try .init(pemRepresentation: signing.privateKey))
+            header: AccessTokenForm.header(kid: keys.signer.kid),
+            key: try .init(pemRepresentation: keys.signer.privateKey))
     }
 }
 

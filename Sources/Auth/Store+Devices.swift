@@ -94,9 +94,9 @@ extension AuthStore {
         }
     }
 
-    /// Ends devices that can't come back, because the last of their refresh tokens has expired; how many. The minute is for
+    /// Ends devices that can't come back, because the last of their refresh tokens has expired; which. The minute is for
     /// a refresh that was in time and has not committed. Each is a change of its own, so several nodes may do this at once.
-    func endExpired(limit: Int) async throws -> Int {
+    func endExpired(limit: Int) async throws -> [Session] {
         let expired = try await postgres.query(
             """
             SELECT user_id, device_id FROM auth.refresh_tokens AS token
@@ -105,11 +105,12 @@ extension AuthStore {
                 WHERE user_id = token.user_id AND id = token.device_id AND revoked_at IS NULL)
             ORDER BY expires_at LIMIT \(limit)
             """)
-        for row in expired {
+        let sessions = try expired.map { row in
             let (user, device) = try row.decode(Int64.self, Int64.self)
-            try await revoke(Session(userID: user, deviceID: device))
+            return Session(userID: user, deviceID: device)
         }
-        return expired.count
+        for session in sessions { try await revoke(session) }
+        return sessions
     }
 
     /// Forgets devices that ended longer ago than any token lives, name and address too, because nothing asks for them any

@@ -70,7 +70,7 @@ public func makeHTTPAPI(
     onServerRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
 ) -> some Service {
     let connections = connections ?? HTTPConnections(configuration)
-    let responder = APIResponder(
+    let api = APIResponder(
         routes: RouteTable(makeRoutes(clients)), requestTimeout: configuration.requestTimeout,
         proxies: configuration.proxies, connections: connections, logger: logger)
     return HTTPServer(
@@ -87,5 +87,5 @@ public func makeHTTPAPI(
                 connections: connections, proxies: configuration.proxies, progressTimeout: configuration.progressTimeout)
         },
         onServerRunning: { await onServerRunning($0.localAddress?.port ?? configuration.port) },
-        respond: responder.respond)
+        respond: api.respond)
 }

@@ -10,7 +10,7 @@ import ServiceLifecycle
 import Synchronization
 
 struct HTTPServer: Service {
-    /// The connection broke in a way of which its client can't be told any more.
+    /// What a parser's error becomes while an answer is being written: its client can't be told any more.
     private struct Broken: Error {}
 
     let configuration: ServerConfiguration
@@ -29,7 +29,7 @@ struct HTTPServer: Service {
             do {
                 try await writer.write(response: response.head, body: response.body)
             } catch is HTTPParserError {
-                // Thrown as it is, it would be answered: inside of the answer that was being written.
+                // As it is, the connection's own loop would answer it, inside of this answer.
                 throw Broken()
             }
         } onServerRunning: { [onServerRunning] in

@@ -95,7 +95,7 @@ struct ServeSettings {
         Setting("argon2-passes", default: "2", "passes of a password's hash"),
         Setting("access-token-seconds", default: "600", "life of an access token, at most 600"),
         Setting("devices-max", default: "32", "devices a user; one more ends the one seen least recently"),
-        Setting("reserved-usernames", default: "usual", "names for nobody, by commas; usual: admin, support and the like"),
+        Setting("reserved-usernames", default: "usual", "names for nobody, by commas; usual stands for admin and the like"),
         Setting("deletion-grace-hours", default: "336", "from the wish to delete an account to its end"),
         Setting("maintenance-seconds", default: "30", "how often to look for new signing keys and accounts to end"),
         Setting("limit-address", default: "60/60", "register, log-in and refresh from an address: count/seconds; 0: none"),
@@ -197,13 +197,10 @@ struct ServeSettings {
         auth.hashCost.passes = UInt32(try settings.int("argon2-passes", in: 2...64))
         auth.accessTokenLifetime = .seconds(try settings.int("access-token-seconds", in: 10...600))
         auth.devicesMax = try settings.int("devices-max", in: 1...1000)
-        let reserved = settings.list("reserved-usernames")
-        if reserved != ["usual"] {
-            guard let names = ReservedUsernames(reserved) else {
-                throw Complaint(line: "--reserved-usernames must be usernames, by commas", code: 64)
-            }
-            auth.reservedUsernames = names
+        guard let reserved = ReservedUsernames(settings.list("reserved-usernames")) else {
+            throw Complaint(line: "--reserved-usernames must be usernames, by commas", code: 64)
         }
+        auth.reservedUsernames = reserved
         auth.deletionGrace = .seconds(3600 * (try settings.int("deletion-grace-hours", in: 0...87_600)))
         // No longer than the least `ringway keys rotate --delay`: a key is known to every node before it signs.
         auth.maintenanceInterval = .seconds(try settings.int("maintenance-seconds", in: 1...60))

@@ -65,6 +65,8 @@ extension AuthServiceTests {
             var settings = AuthSettings()
             settings.reservedUsernames = try #require(ReservedUsernames(["king"]))
             #expect(ReservedUsernames(["king", "no name"]) == nil)
+            let both = try #require(ReservedUsernames(["king", "usual"]))
+            for name in ["king", "admin"] { #expect(try both.contains(Username(name))) }
             try await withAuth(settings) { world in
                 #expect(await status { _ = try await world.register("k-i-n-g") }?.code == .alreadyExists)
                 _ = try await world.register("admin")
