@@ -6,6 +6,7 @@ public struct AuthSettings: Sendable {
     /// Who makes the access tokens, and for whom: the claims `iss` and `aud`. All nodes agree on them.
     public var issuer = "ringway"
     public var audience = "ringway"
+    /// Whom users would take for the operator. "usual" is always known.
     public var reservedUsernames = ReservedUsernames(["usual"])!
     /// At most ten minutes.
     public var accessTokenLifetime: Duration = .seconds(10 * 60)

@@ -18,7 +18,7 @@ extension AuthError: RPCErrorConvertible {
     var rpcErrorMessage: String {
         switch self {
         case .invalid(let field, let rule): "\(field) \(rule)"
-        case .usernameTaken: "the username is taken, or looks like one that is"
+        case .usernameTaken: "the username is taken or reserved, or looks like one that is"
         case .emailTaken: "the e-mail address is taken"
         case .wrongPassword: "the password is wrong"
         case .noSuchDevice: "no such device"

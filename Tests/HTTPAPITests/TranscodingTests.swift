@@ -28,6 +28,20 @@ import Testing
         #expect(request.device.platform == "linux")
     }
 
+    /// RFC 9110 section 6.6.1: an answer says when it was made, whatever it is.
+    @Test(arguments: ["/v1/profiles/me", "/v1/nothing", "/docs"])
+    func answer__has_its_date(path: String) async throws {
+        let form = DateFormatter()
+        (form.locale, form.timeZone) = (Locale(identifier: "en_US_POSIX"), TimeZone(identifier: "GMT"))
+        form.dateFormat = "EEE, dd MMM yyyy HH:mm:ss 'GMT'"
+        try await withAPI(Recorder()) { client in
+            let date = try #require(try await client.execute(uri: path, method: .get).headers[.date])
+            let made = try #require(form.date(from: date))
+            #expect(form.string(from: made) == date)
+            #expect(abs(made.timeIntervalSinceNow) < 60)
+        }
+    }
+
     /// RFC 9110 section 9.3.2. The answer's length is told, and none of its bytes follow.
     @Test(arguments: ["/v1/profiles/me", "/v1/profiles/0", "/v1/nothing", "/docs"])
     func head__is_answered_as_get_without_the_body(path: String) async throws {
