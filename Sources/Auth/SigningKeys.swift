@@ -16,14 +16,23 @@ struct SigningKey: Sendable {
     /// Whether its time to sign has come. A new key is published for a while before.
     var signs = true
 
-    /// A new one. Its id is the key's RFC 7638 thumbprint, so an id never names two keys.
+    /// A new one. Its id is the key's RFC 7638 thumbprint, so an id never names two keys. A key whose id begins with a
+    /// dash is thrown away: a command line would take it for an option.
     init() {
-        let key = P256.Signing.PrivateKey()
-        let coordinates = key.publicKey.rawRepresentation
+        var key: P256.Signing.PrivateKey
+        var id: String
+        repeat {
+            key = P256.Signing.PrivateKey()
+            id = Self.thumbprint(of: key.publicKey)
+        } while id.hasPrefix("-")
+        (kid, privateKey) = (id, key.pemRepresentation)
+    }
+
+    private static func thumbprint(of key: P256.Signing.PublicKey) -> String {
+        let coordinates = key.rawRepresentation
         let (x, y) = (Base64URL.encode(coordinates.prefix(32)), Base64URL.encode(coordinates.suffix(32)))
         let jwk = #"{"crv":"P-256","kty":"EC","x":"\#(x)","y":"\#(y)"}"#
-        kid = Base64URL.encode(SHA256.hash(data: Array(jwk.utf8)))
-        privateKey = key.pemRepresentation
+        return Base64URL.encode(SHA256.hash(data: Array(jwk.utf8)))
     }
 
     init(kid: String, privateKey: String, signs: Bool = true) {

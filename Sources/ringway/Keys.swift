@@ -72,7 +72,8 @@ struct Keys: AsyncParsableCommand {
                 gone from /.well-known/jwks.json. Clients get new tokens with their refresh tokens, which no key signs. If \
                 it was the key that signs, the next one signs from now on: of those that wait the first, or a new one.
 
-                Who may have read the database may have all keys: revoke each that ringway keys list shows.
+                Who may have read the database may have all keys: revoke each that ringway keys list shows. One whose id \
+                begins with a dash, which no new one does, stands behind --: ringway keys revoke --yes -- -ID.
                 """)
 
         @Argument(help: "The key's id, as ringway keys list shows it.")

@@ -26,6 +26,11 @@ import Testing
         return "\(input).\(Base64URL.encode(try signer.signature(for: Data(input.utf8)).rawRepresentation))"
     }
 
+    @Test func key__has_an_id_that_no_command_line_takes_for_an_option() {
+        // One in 64 would begin with a dash if nothing saw to it.
+        for _ in 0..<2_000 { #expect(SigningKey().kid.first != "-") }
+    }
+
     @Test func good__names_the_user_the_device_and_its_end() async throws {
         let tokens = try tokens()
         let now = Date(timeIntervalSince1970: 1_800_000_000.7)

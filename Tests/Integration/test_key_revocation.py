@@ -66,6 +66,8 @@ def test_what_is_no_key_or_not_meant_is_not_revoked(nodes):
     unknown = keys(nodes[0], "revoke", "nobody", "--yes")
     assert unknown.returncode == 1 and "there is no key nobody; ringway keys list" in unknown.stderr
     assert keys(nodes[0], "revoke", "--yes").returncode == 64
+    dashed = keys(nodes[0], "revoke", "--yes", "--", "-nobody")
+    assert dashed.returncode == 1 and "there is no key -nobody" in dashed.stderr
     unasked = keys(nodes[0], "revoke", kid)
     assert unasked.returncode == 64 and "--yes" in unasked.stderr
     terminal, other = pty.openpty()
