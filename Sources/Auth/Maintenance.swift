@@ -1,6 +1,7 @@
 // What Auth does by itself, on every node: takes up the signing keys as they change, ends accounts and devices whose
 // time has come, and forgets devices that have ended. What it changes, the database lets one node do.
 import Logging
+import ServiceKit
 
 extension AuthHandler {
     private static let sweepLimit = 200
@@ -45,13 +46,16 @@ extension AuthHandler {
         try await loadKeys()
         while try await store.eraseOne() {}
         while try await store.forgetEnded(limit: Self.sweepLimit) == Self.sweepLimit {}
-        while try await endExpired() == Self.sweepLimit {}
+        try await endExpired(limit: Self.sweepLimit)
     }
 
-    private func endExpired() async throws -> Int {
-        let ended = try await store.endExpired(limit: Self.sweepLimit)
-        for session in ended { activity.forget(session) }
-        return ended.count
+    func endExpired(limit: Int) async throws {
+        try await Sweep.run { refused in
+            try await store.expired(except: refused, limit: limit).map { ($0.deviceID, $0) }
+        } end: { session in
+            try await store.revoke(session)
+            activity.forget(session)
+        }
     }
 
     private func loadKeys() async throws {

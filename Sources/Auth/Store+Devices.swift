@@ -94,23 +94,22 @@ extension AuthStore {
         }
     }
 
-    /// Ends devices that can't come back, because the last of their refresh tokens has expired; which. The minute is for
-    /// a refresh that was in time and has not committed. Each is a change of its own, so several nodes may do this at once.
-    func endExpired(limit: Int) async throws -> [Session] {
+    /// Devices that can't come back, because the last of their refresh tokens has expired. The minute is for a refresh that
+    /// was in time and has not committed.
+    func expired(except refused: [Int64], limit: Int) async throws -> [Session] {
         let expired = try await postgres.query(
             """
             SELECT user_id, device_id FROM auth.refresh_tokens AS token
-            WHERE rotated_at IS NULL AND expires_at < now() - interval '1 minute' AND EXISTS (
+            WHERE rotated_at IS NULL AND expires_at < now() - interval '1 minute'
+              AND device_id <> ALL (\(refused)) AND EXISTS (
                 SELECT FROM auth.devices
                 WHERE user_id = token.user_id AND id = token.device_id AND revoked_at IS NULL)
             ORDER BY expires_at LIMIT \(limit)
             """)
-        let sessions = try expired.map { row in
+        return try expired.map { row in
             let (user, device) = try row.decode(Int64.self, Int64.self)
             return Session(userID: user, deviceID: device)
         }
-        for session in sessions { try await revoke(session) }
-        return sessions
     }
 
     /// Forgets devices that ended longer ago than any token lives, name and address too, because nothing asks for them any

@@ -55,31 +55,18 @@ extension FriendshipStore {
         return request
     }
 
-    /// Ends all requests that nobody has answered in time, looking for `limit` at once. Each is a change of its own, so
-    /// several nodes may sweep at once. They have been invisible since their time: this tells both sides, and makes room.
+    /// Ends all requests that nobody has answered in time, looking for `limit` at once. They have been invisible since their
+    /// time: this tells both sides, and makes room.
     func sweep(limit: Int) async throws {
-        var refused: [Int64] = []
-        var refusal: PostgresError?
-        while refused.count < Self.refusalsMax {
-            let due = try await postgres.query(Queries.due(except: refused, limit: limit))
-            if due.isEmpty { break }
-            for row in due {
+        try await Sweep.run { refused in
+            try await postgres.query(Queries.due(except: refused, limit: limit)).map { row in
                 let (id, sender, recipient) = try row.decode(Int64.self, Int64.self, Int64.self)
-                do {
-                    try await expire(id, from: sender, to: recipient)
-                } catch {
-                    // What the server refuses for one request does not keep the others from their end.
-                    guard let error = error as? PostgresError, error.code == .server else { throw error }
-                    refused.append(id)
-                    refusal = error
-                }
+                return (id, (id, sender, recipient))
             }
+        } end: { id, sender, recipient in
+            try await expire(id, from: sender, to: recipient)
         }
-        if let refusal { throw refusal }
     }
-
-    /// A server that refuses so many refuses everything.
-    private static let refusalsMax = 1000
 
     private func expire(_ id: Int64, from sender: Int64, to recipient: Int64) async throws {
         try await change(of: sender, recipient) { connection in

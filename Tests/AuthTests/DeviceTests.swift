@@ -204,6 +204,20 @@ extension AuthServiceTests {
             }
         }
 
+        @Test func devices_whose_last_token_expired__end_although_one_of_them_can_not() async throws {
+            try await withAuth { world in
+                let (ada, grace) = (try await world.register("ada"), try await world.register("grace"))
+                let client = world.database.client
+                try await client.query("UPDATE auth.refresh_tokens SET expires_at = now() - interval '2 minutes'")
+                // Who has no log can be told nothing, which no change may hide.
+                try await client.query("DELETE FROM inbox.heads WHERE user_id = \(ada.userID)")
+                // One at a time: what is refused is not looked at again.
+                await #expect(throws: PostgresError.self) { try await world.handler.endExpired(limit: 1) }
+                #expect(try await world.changes(of: grace.userID).map(\.change) == [.revoked])
+                _ = try await world.verify(ada.accessToken)
+            }
+        }
+
         @Test func devices_that_ended__are_forgotten_once_by_many_nodes_and_in_bounded_steps() async throws {
             try await withAuth { world in
                 let ada = try await world.register("ada")
