@@ -1,9 +1,9 @@
 """Which field of a request is at fault: told at each door in the same words, and nothing where no one field is."""
 
+import json
 
-import grpc
 import pytest
-from doors import METHODS, PACKAGE
+from doors import ASK, METHODS, PACKAGE
 from google.protobuf import json_format, message_factory
 from hostile import ProtoSocket, frame_class, witness
 from wire import PASSWORD, Socket
@@ -29,32 +29,14 @@ FAULTS = [
 ]
 
 
-def over_http(server, account, method, route, body):
-    verb, path = route.split(" ")
-    _, answer = account.api.call(verb, path, None if verb in ("GET", "DELETE") else body, account.token)
-    error = answer["error"]
+def told_by(door, server, account, method, route, body):
+    """Code, message and field of a refusal."""
+    row = {"method": method, "http": route, "body": json.dumps(body)}
+    error = ASK[door](server, account.token, row, str, account.api)["error"]
     return error["code"], error["message"], error.get("field")
 
 
-def over_grpc(server, account, method, route, body):
-    request = message_factory.GetMessageClass(METHODS[method].input_type)()
-    json_format.ParseDict(body, request)
-    with grpc.insecure_channel(f"127.0.0.1:{server.ports['grpc']}") as channel:
-        call = channel.unary_unary(f"/{PACKAGE}{method}", response_deserializer=bytes)
-        with pytest.raises(grpc.RpcError) as refused:
-            call(request.SerializeToString(), timeout=10, metadata=[("authorization", f"Bearer {account.token}")])
-    error = refused.value
-    return error.code().name, error.details(), dict(error.trailing_metadata()).get("field")
-
-
-def over_a_socket(server, account, method, route, body):
-    with Socket(server.ws, account.token, 0) as socket:
-        socket.send({"call": {"id": "c", "method": PACKAGE + method, "json": body}})
-        error = socket.expect("reply")["error"]
-    return error["code"], error["message"], error.get("field")
-
-
-def over_a_socket_in_protobuf(server, account, method, route, body):
+def over_a_socket_in_protobuf(server, account, method, body):
     request = message_factory.GetMessageClass(METHODS[method].input_type)()
     json_format.ParseDict(body, request)
     frame = frame_class("ClientFrame")()
@@ -70,10 +52,10 @@ def test_every_door_names_the_field_at_fault_and_says_why(server, alice, fault):
     body = {name: alice.user if value == "{me}" else value for name, value in body.items()}
     alice.ok("POST", "/v1/friend-groups", {"name": "taken"})
     with witness(server):
-        told = {door.__name__: door(server, alice, method, route, body) for door in (
-            over_http, over_grpc, over_a_socket, over_a_socket_in_protobuf)}
+        told = {door: told_by(door, server, alice, method, route, body) for door in ASK}
+        told["in protobuf"] = over_a_socket_in_protobuf(server, alice, method, body)
     assert len(set(told.values())) == 1, told
-    code, message, named = told["over_http"]
+    code, message, named = told["http"]
     assert named == field and message
     assert code in ("INVALID_ARGUMENT", "PERMISSION_DENIED", "NOT_FOUND", "ALREADY_EXISTS", "OUT_OF_RANGE", "ABORTED")
 
@@ -94,9 +76,9 @@ MISTYPED = [
 def test_a_value_of_another_type_names_its_field(server, alice, fault):
     method, route, body, field = fault
     with witness(server):
-        for door in (over_http, over_a_socket):
-            told = door(server, alice, method, route, body)
-            assert told == ("INVALID_ARGUMENT", f"{field} must be a value of its type", field), door.__name__
+        for door in ("http", "socket"):
+            told = told_by(door, server, alice, method, route, body)
+            assert told == ("INVALID_ARGUMENT", f"{field} must be a value of its type", field), door
 
 
 @pytest.mark.parametrize("frame,field", [
