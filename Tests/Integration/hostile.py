@@ -6,6 +6,7 @@ may spend is counted in memory; that it answers in time is held by the timeouts 
 """
 
 import json
+import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def witness(server):
     yield
     assert _status(server, "VmHWM") - size < MEMORY_MAX
     assert _digest(server.database) == before
+
+
+def processor_seconds(server):
+    """What the server's threads have computed so far."""
+    after_the_name = Path(f"/proc/{server.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, after_the_name[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def http(server, token, verb, path, body):

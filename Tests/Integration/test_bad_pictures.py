@@ -1,15 +1,20 @@
-"""Pictures that are none, and that are more than one: at each door the same answer, and what is
+"""Pictures that are none, that are more than one, and that lie about their size: at each door the same answer, and what is
 refused has changed nothing."""
 
 import base64
+import io
 import json
 import secrets
 import zlib
 
 import pytest
 from doors import ASK
-from hostile import witness
-from pictures import FORMATS, chunk, picture, png_of
+from hostile import processor_seconds, witness
+from PIL import Image
+from pictures import FORMATS, canvas_of, chunk, jpeg_of, lossless_of, lossy_of, noise, picture, png_of
+
+# For all doors together. Sixteen megapixels, the most that a picture may have, take a third of it.
+SECONDS_MAX = 1
 
 
 def set_avatar(door, server, account, content_type, image):
@@ -38,8 +43,10 @@ def profile(account):
 
 def assert_refused_alike(server, account, content_type, image):
     before = profile(account)
+    spent = processor_seconds(server)
     with witness(server):
         told = {door: set_avatar(door, server, account, content_type, image) for door in ASK}
+    assert processor_seconds(server) - spent < SECONDS_MAX
     error = told["http"]["error"]
     assert (error["code"], error["field"]) == ("INVALID_ARGUMENT", "image")
     assert all(answer == told["http"] for answer in told.values()), told
@@ -64,6 +71,45 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_what_is_no_whole_picture_is_refused_and_changes_nothing(server, shown, what):
     assert_refused_alike(server, shown, "image/png", BAD[what])
+
+
+# Each of a few kilobytes, and whole but for the size that it claims.
+LIES = {
+    "a JPEG of 65,500": ("image/jpeg", jpeg_of(65_500, 65_500)),
+    "a JPEG of 8,192 by 2,048": ("image/jpeg", jpeg_of(8192, 2048)),
+    "a JPEG without a height": ("image/jpeg", jpeg_of(64, 0)),
+    "a progressive JPEG of 65,500": ("image/jpeg", jpeg_of(65_500, 65_500, progressive=True)),
+    "a progressive JPEG of 8,192 by 2,048": ("image/jpeg", jpeg_of(8192, 2048, progressive=True)),
+    "VP8 of 16,383": ("image/webp", lossy_of(16_383, 16_383)),
+    "VP8 of 8,192 by 2,048": ("image/webp", lossy_of(8192, 2048)),
+    "VP8L of 16,383": ("image/webp", lossless_of(16_383, 16_383)),
+    "VP8L of 8,192 by 2,048": ("image/webp", lossless_of(8192, 2048)),
+    "VP8X of 16,383 around 64": ("image/webp", canvas_of(16_383, 16_383, noise("image/webp"))),
+    "VP8X of 2^24 around 64": ("image/webp", canvas_of(1 << 24, 1 << 24, noise("image/webp"))),
+    "VP8X of 8,192 by 2,048 around 64": ("image/webp", canvas_of(8192, 2048, noise("image/webp"))),
+    "VP8X of 64 around VP8 of 16,383": ("image/webp", canvas_of(64, 64, lossy_of(16_383, 16_383))),
+    "VP8X of 64 around VP8L of 16,383": ("image/webp", canvas_of(64, 64, lossless_of(16_383, 16_383))),
+}
+
+
+@pytest.mark.parametrize("what", LIES)
+def test_a_file_that_lies_about_its_size_is_refused_and_costs_little(server, shown, what):
+    assert_refused_alike(server, shown, *LIES[what])
+
+
+HONEST = {
+    "a JPEG": ("image/jpeg", jpeg_of(64, 64)),
+    "a progressive JPEG": ("image/jpeg", jpeg_of(64, 64, progressive=True)),
+    "VP8": ("image/webp", lossy_of(64, 64)),
+    "VP8L": ("image/webp", lossless_of(64, 64)),
+    "VP8X": ("image/webp", canvas_of(64, 64, noise("image/webp"))),
+}
+
+
+@pytest.mark.parametrize("what", HONEST)
+def test_the_same_files_are_taken_when_they_say_the_truth(server, alice, what):
+    answer = set_avatar("http", server, alice, *HONEST[what])
+    assert Image.open(io.BytesIO(kept(alice, answer["avatar"]))).size == (64, 64)
 
 
 @pytest.mark.parametrize("content_type", FORMATS)
