@@ -344,7 +344,7 @@ static void end__of_one_half_leaves_the_other(void) {
 static void handshakes__over_the_limit_wait_in_order(void) {
     struct gw_config config = config_tls();
     config.tls_handshakes_max = 2;
-    config.handshake_ms = 2000;   // for all eight, one after the other
+    config.handshake_ms = 20000;   // for all eight, one after the other, on a busy machine
     struct world w;
     int stuck[2], fds[8];
     world_open(&w, &config);
@@ -370,8 +370,6 @@ static void handshakes__over_the_limit_wait_in_order(void) {
         expect_echo(&w, fds[i]);
         close(fds[i]);
     }
-    char rest[512];
-    (void)plain_read_to_end(&w, stuck[1], rest, sizeof rest);   // at its deadline
     close(stuck[1]);
     world_expect_empty(&w);
     world_close(&w);
