@@ -71,8 +71,12 @@ fi
 bin=.build-bench
 ulimit -n "$(ulimit -Hn)"
 
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+# free_ports COUNT: ports that are free and differ, as each is held until all are found.
+free_ports() {
+    python3 -c '
+import socket, sys
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(one.getsockname()[1] for one in held))' "$1"
 }
 
 # await_port PORT PID LOG: until something listens there, or the process has ended.
@@ -126,7 +130,7 @@ run_core() {
 
 run_connections() {
     local port
-    port=$(free_port)
+    port=$(free_ports 1)
     start hold "$port" "$ringway" echo --port "$port"
     # The connections are kept until this pipe ends.
     sleep "$hold_seconds" | "$bin/load" --port "$port" --path / --loop hold --connections "$connections" \
@@ -152,7 +156,7 @@ fresh_database() {
 # serve SETTING...: sets `pid`, `ws` and `http`. The limits on callers would be what is measured.
 serve() {
     local grpc ops
-    ws=$(free_port) http=$(free_port) grpc=$(free_port) ops=$(free_port)
+    read -r ws http grpc ops <<<"$(free_ports 4)"
     start serve "$ws" "$ringway" serve --ws-port "$ws" --http-port "$http" --grpc-port "$grpc" --ops-port "$ops" \
         --limit-address 0 --limit-guesses 0 --limit-account 0 --limit-device 0 \
         --limit-requests 0 --limit-requests-target 0 --limit-changes 0 "$@"
