@@ -60,9 +60,9 @@ run_make() {
 
 run_swift() {
     local status=0 counted
-    # Ten minutes is far beyond all of them: a hang is a failure. One test at a time, because many of them ask what
+    # Half an hour is far beyond all of them: a hang is a failure. One test at a time, because many of them ask what
     # happens within a bound of time, and the machine may have two cores.
-    SWIFT_BACKTRACE=interactive=no scripts/with-postgres.sh timeout --kill-after=10 600 \
+    SWIFT_BACKTRACE=interactive=no scripts/with-postgres.sh timeout --kill-after=10 1800 \
         swift test "${swift_flags[@]}" --skip-build --no-parallel --xunit-output "$results/swift.xml" \
         </dev/null 2>&1 | tee "$results/swift.log" || status=$?
     counted=$(sum_junit "$results"/swift*.xml)
@@ -92,7 +92,7 @@ PYTHON
 run_integration() {
     local stage=$1 io=$2 status=0 counted
     shift 2
-    RINGWAY_TEST_IO=$io scripts/with-postgres.sh timeout --kill-after=10 1800 \
+    RINGWAY_TEST_IO=$io scripts/with-postgres.sh timeout --kill-after=10 3600 \
         .build-venv/bin/python -m pytest -p no:cacheprovider --junitxml="$results/python-$io.xml" "$@" </dev/null || status=$?
     counted=$(sum_junit "$results/python-$io.xml")
     # shellcheck disable=SC2086 # two numbers
