@@ -32,7 +32,8 @@ class Plans:
         """Until all that was begun has been written down. The plan of a transaction's last statement is written when the
         transaction ends, and no answer waits for the end of one that is rolled back."""
         busy = """SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()"""
+            WHERE datname = current_database() AND backend_type = 'client backend' AND state <> 'idle'
+              AND pid <> pg_backend_pid()"""
         deadline = time.monotonic() + 20
         while self._database.sql(busy) != "0":
             assert time.monotonic() < deadline, "the database does not come to rest"

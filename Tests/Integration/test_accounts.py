@@ -29,7 +29,7 @@ def start(server, **variables):
         RINGWAY_DELETION_GRACE_HOURS="0", RINGWAY_MAINTENANCE_SECONDS="1", **variables)
 
 
-def wait_until(holds, timeout=20):
+def wait_until(holds, timeout=60):
     deadline = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < deadline, "it did not come true"
@@ -206,7 +206,7 @@ def test_a_request_to_somebody_who_is_just_ending_leaves_nothing(step, hasty):
     api = Api(server.http)
     alice, bob, dave = Account(api), Account(api), Account(api)
     alice.befriend(bob)
-    linger_in(step, database, seconds=1)
+    linger_in(step, database, seconds=4)
     alice.ok("POST", "/v1/account:delete", {"password": PASSWORD})
     wait_until(lambda: database.sql(in_a_step(database)) != "0")
     status, _ = api.call("POST", "/v1/friend-requests", {"to": alice.user}, dave.token)
@@ -225,7 +225,7 @@ def test_an_end_that_is_killed_in_any_step_is_neither_lost_nor_doubled(step, has
     alice, bob, carol = Account(api), Account(api), Account(api)
     alice.befriend(bob)
     carol.befriend(alice)
-    linger_in(step, database, seconds=2)
+    linger_in(step, database, seconds=4)
     alice.ok("POST", "/v1/account:delete", {"password": PASSWORD})
     wait_until(lambda: database.sql(in_a_step(database)) != "0")
     server.kill()
