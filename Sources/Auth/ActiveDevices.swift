@@ -1,5 +1,5 @@
 // Which devices were found active a moment ago, so that a busy one does not ask the database for each request. What
-// ends on this node is forgotten at once, what ends on another within `memory`.
+// ends on this node is forgotten at once, what ends on another as soon as word of it comes, and in any case within `memory`.
 //
 // A mutex holds it; any thread may ask.
 import Synchronization
@@ -40,6 +40,13 @@ final class ActiveDevices: Sendable {
         state.withLock { state in
             state.generation += 1
             state.seen[session] = nil
+        }
+    }
+
+    func forgetAll() {
+        state.withLock { state in
+            state.generation += 1
+            state.seen.removeAll(keepingCapacity: true)
         }
     }
 

@@ -65,7 +65,7 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
             throw AuthError.wrongCredentials
         }
         let token = RefreshToken()
-        let session = try await limits.guessing(at: username) {
+        let added = try await limits.guessing(at: username) {
             // A user who does not exist costs the same hash, so neither the answer nor its time tells.
             let account = try await store.account(named: username)
             guard try await hasher.matches(password, account?.passwordHash), let account else {
@@ -76,7 +76,8 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
                 device, of: account, rehashed: rehashed, devicesMax: settings.devicesMax, with: token,
                 lifetime: settings.refreshTokenLifetime)
         }
-        guard let session else { throw AuthError.wrongCredentials }
+        guard let (session, ended) = added else { throw AuthError.wrongCredentials }
+        for session in ended { activity.forget(session) }
         return try await tokens(for: session, token)
     }
 
@@ -143,6 +144,23 @@ public struct AuthHandler: Ringway_V1_AuthService.SimpleServiceProtocol {
     ) async throws -> Ringway_V1_ListRevokedKeysResponse {
         let kids = try await store.revokedKeys()
         return .with { $0.keyIds = kids }
+    }
+
+    private static let devicesAskedMax = 1000
+
+    public func findEndedDevices(
+        request: Ringway_V1_FindEndedDevicesRequest, context: ServerContext
+    ) async throws -> Ringway_V1_FindEndedDevicesResponse {
+        guard request.devices.count <= Self.devicesAskedMax else {
+            throw RPCError(.invalidArgument, "at most \(Self.devicesAskedMax) devices", field: "devices")
+        }
+        let ended = try await store.ended(
+            of: request.devices.map { Session(userID: $0.userID, deviceID: $0.deviceID) })
+        return .with {
+            $0.ended = ended.map { session in
+                .with { ($0.userID, $0.deviceID) = (session.userID, session.deviceID) }
+            }
+        }
     }
 
     private func tokens(

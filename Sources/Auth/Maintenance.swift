@@ -1,5 +1,5 @@
-// What Auth does by itself, on every node: takes up the signing keys as they change, ends accounts and devices whose
-// time has come, and forgets devices that have ended. What it changes, the database lets one node do.
+// What Auth does by itself, on every node: takes up the signing keys as they change, hears which devices end, ends accounts
+// and devices whose time has come, and forgets devices that have ended. What it changes, the database lets one node do.
 import Logging
 import ServiceKit
 
@@ -11,6 +11,7 @@ extension AuthHandler {
     public func maintain(logger: Logger) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await followKeys(logger) }
+            group.addTask { await followDevices() }
             group.addTask { await keepUp(logger) }
         }
     }
@@ -26,6 +27,17 @@ extension AuthHandler {
                     logger.warning("the signing keys can't be read", metadata: ["error": "\(error)"])
                     try? await Task.sleep(for: Self.retryInterval)
                 }
+            }
+        }
+    }
+
+    /// What ends on another node is no more remembered as active than what ends here.
+    private func followDevices() async {
+        for await word in store.postgres.listen("ringway_devices") {
+            switch word {
+            case .connected: activity.forgetAll()
+            case .notification(let payload): Session(notification: payload).map(activity.forget)
+            case .disconnected: continue
             }
         }
     }
@@ -60,5 +72,14 @@ extension AuthHandler {
 
     private func loadKeys() async throws {
         try await accessTokens.reload { try await SigningKeys(store.signingKeys()) }
+    }
+}
+
+extension Session {
+    /// "user:device", as a trigger writes it (deploy/migrations/0054_ended_devices.sql).
+    fileprivate init?(notification: String) {
+        let parts = notification.split(separator: ":").compactMap { Int64($0) }
+        guard parts.count == 2 else { return nil }
+        self.init(userID: parts[0], deviceID: parts[1])
     }
 }

@@ -7,12 +7,12 @@ import Postgres
 import ServiceKit
 
 extension AuthStore {
-    /// A log-in: keeps an account that was to be deleted, and makes room by ending the device seen least recently. Nil:
-    /// the password that was given is no longer the password.
+    /// A log-in: keeps an account that was to be deleted, and makes room by ending the devices seen least recently, which
+    /// come with it. Nil: the password that was given is no longer the password.
     func addDevice(
         _ device: NewDevice, of account: StoredAccount, rehashed: String?, devicesMax: Int, with token: RefreshToken,
         lifetime: Duration
-    ) async throws -> Session? {
+    ) async throws -> (Session, ended: [Session])? {
         try await postgres.transaction { connection in
             guard try await Self.lock(account, on: connection) else { return nil }
             try await connection.query(
@@ -25,15 +25,13 @@ extension AuthStore {
                 SELECT id FROM auth.devices WHERE user_id = \(account.userID) AND revoked_at IS NULL
                 ORDER BY last_seen_at DESC, id DESC OFFSET \(devicesMax - 1)
                 """)
-            for row in surplus {
-                let session = Session(userID: account.userID, deviceID: try row.decode(Int64.self))
-                try await Self.revoke(session, on: connection)
-            }
+            let ended = try surplus.map { Session(userID: account.userID, deviceID: try $0.decode(Int64.self)) }
+            for session in ended { try await Self.revoke(session, on: connection) }
             let rows = try await connection.query(
                 Self.addDevice(device, of: account.userID, with: token, lifetime: lifetime))
             let session = Session(userID: account.userID, deviceID: try rows[0].decode(Int64.self))
             try await connection.query(Self.announcement(.added, session))
-            return session
+            return (session, ended)
         }
     }
 
@@ -44,6 +42,22 @@ extension AuthStore {
             WHERE user_id = \(session.userID) AND id = \(session.deviceID) AND revoked_at IS NULL
             """)
         return !rows.isEmpty
+    }
+
+    /// Those that are not active.
+    func ended(of sessions: [Session]) async throws -> [Session] {
+        let (users, devices) = (sessions.map(\.userID), sessions.map(\.deviceID))
+        let rows = try await postgres.query(
+            """
+            SELECT asked.user_id, asked.id FROM unnest(\(users), \(devices)) AS asked (user_id, id)
+            WHERE NOT EXISTS (
+                SELECT FROM auth.devices AS device
+                WHERE device.user_id = asked.user_id AND device.id = asked.id AND device.revoked_at IS NULL)
+            """)
+        return try rows.map { row in
+            let (user, device) = try row.decode(Int64.self, Int64.self)
+            return Session(userID: user, deviceID: device)
+        }
     }
 
     func devices(of session: Session) async throws -> [Ringway_V1_DeviceInfo] {

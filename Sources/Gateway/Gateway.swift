@@ -55,6 +55,7 @@ public final class Gateway: Sendable {
             Task { await followHints(postgres, router) },
             Task { await followRelations(postgres, router) },
             Task { await followKeys(postgres, services, router) },
+            Task { await followDevices(postgres, router) },
         ]
         return Gateway(
             settings: settings, group: group, hosts: hosts, writer: writer, cursors: cursors, lastSeen: lastSeen,
@@ -84,11 +85,15 @@ public final class Gateway: Sendable {
             case .disconnected:
                 continue
             case .notification(let payload):
-                let parts = payload.split(separator: ":")
-                guard parts.count == 2, let user = Int64(parts[0]), let seq = Int64(parts[1]) else { continue }
+                guard let (user, seq) = pair(payload) else { continue }
                 router.hint(user: user, seq: seq)
             }
         }
+    }
+
+    private static func pair(_ payload: String) -> (Int64, Int64)? {
+        let parts = payload.split(separator: ":").compactMap { Int64($0) }
+        return parts.count == 2 ? (parts[0], parts[1]) : nil
     }
 
     /// Who blocks somebody tells it to the gateways alone: nothing of it stands in the other's log.
@@ -111,6 +116,22 @@ public final class Gateway: Sendable {
                     break
                 }
                 try? await Task.sleep(for: .milliseconds(200))
+            }
+        }
+    }
+
+    /// A device that ends is told as "user:device" at the commit. Its owner's log says so too, but a socket that is far behind
+    /// in it would go on for as long as its client cares to read.
+    private static func followDevices(_ postgres: PostgresClient, _ router: Router) async {
+        for await word in postgres.listen("ringway_devices") {
+            switch word {
+            case .connected:
+                router.devicesMayHaveEnded()
+            case .disconnected:
+                continue
+            case .notification(let payload):
+                guard let (user, device) = pair(payload) else { continue }
+                router.endDevice(device, of: user)
             }
         }
     }

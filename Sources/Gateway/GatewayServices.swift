@@ -16,6 +16,8 @@ public struct GatewayServices: Sendable {
     let verify: @Sendable (_ accessToken: String) async throws -> Admission
     /// Whose tokens count no more.
     let revokedKeys: @Sendable () async throws -> Set<String>
+    /// Those of at most 1,000 devices that are not logged in, by what the database says now.
+    let endedDevices: @Sendable (_ devices: [Caller]) async throws -> [Caller]
     let calls: SocketCalls
     let mayWrite: @Sendable (_ sender: Int64, _ recipient: Int64) async throws -> Bool
     /// At most 1,000 users, whose last sessions here have just ended.
@@ -32,6 +34,18 @@ public struct GatewayServices: Sendable {
         }
         revokedKeys = {
             try await withDeadline(Self.timeout) { Set(try await clients.auth.listRevokedKeys(.init()).keyIds) }
+        }
+        endedDevices = { devices in
+            let request = Ringway_V1_FindEndedDevicesRequest.with {
+                $0.devices = devices.map { device in
+                    .with { ($0.userID, $0.deviceID) = (device.userID, device.deviceID) }
+                }
+            }
+            return try await withDeadline(Self.timeout) {
+                try await clients.auth.findEndedDevices(request).ended.map {
+                    Caller(userID: $0.userID, deviceID: $0.deviceID)
+                }
+            }
         }
         mayWrite = { sender, recipient in
             let request = Ringway_V1_CheckAudienceRequest.with {

@@ -17,6 +17,10 @@ enum Delivery: Sendable {
     case changed(user: Int64)
     /// Nothing that these keys have signed counts any more.
     case keysRevoked(Set<String>)
+    /// A device has ended, and with it its sockets.
+    case deviceEnded(user: Int64, device: Int64)
+    /// Word of ended devices may have been lost: ask for all that are here.
+    case devicesMayHaveEnded
     /// Hints may have been lost: look at the heads of all logs that are open here.
     case hintsLost
 }

@@ -52,6 +52,16 @@ final class Router: Sendable {
         for mailbox in mailboxes.withLock({ $0 }) { mailbox.post(.keysRevoked(keys)) }
     }
 
+    func endDevice(_ device: Int64, of user: Int64) {
+        for reactor in directory.reactors(of: user) {
+            mailbox(reactor)?.post(.deviceEnded(user: user, device: device))
+        }
+    }
+
+    func devicesMayHaveEnded() {
+        for mailbox in mailboxes.withLock({ $0 }) { mailbox.post(.devicesMayHaveEnded) }
+    }
+
     func hintsLost() {
         for mailbox in mailboxes.withLock({ $0 }) { mailbox.post(.hintsLost) }
     }

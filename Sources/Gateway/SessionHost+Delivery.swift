@@ -27,6 +27,10 @@ extension SessionHost {
             forgetRelations(of: user)
         case .keysRevoked(let keys):
             revoke(keys)
+        case .deviceEnded(let user, let device):
+            end(device, of: user)
+        case .devicesMayHaveEnded:
+            Task { await endEndedDevices() }
         case .hintsLost:
             Task { await readHeads() }
         }
@@ -97,15 +101,21 @@ extension SessionHost {
         }
     }
 
-    /// Hints may have been lost: everything they would have told is in the logs.
+    /// Hints may have been lost: everything they would have told is in the logs. Goes on until those can be read, or until
+    /// there is more to read again.
     private func readHeads() async {
         relationEpoch += 1
+        lostHints += 1
+        let loss = lostHints
         rememberedBy = [:]
         for user in users.keys { users[user]?.mayWriteTo.removeAll() }
         let open = Array(users.keys)
         for start in stride(from: 0, to: open.count, by: 1000) {
-            guard let heads = try? await environment.reader.heads(of: Array(open[start...].prefix(1000))) else { return }
-            for (user, seq) in heads {
+            let chunk = Array(open[start...].prefix(1000))
+            let heads = await persisting(while: { self.lostHints == loss }) {
+                try await self.environment.reader.heads(of: chunk)
+            }
+            for (user, seq) in heads ?? [] {
                 for connection in users[user]?.connections ?? [] {
                     sessions[connection]?.learn(seq)
                     pull(connection)

@@ -63,6 +63,10 @@ extension SessionHost {
         // Entered before the head is read: what is appended from now on is routed here, what was appended before is
         // at or below the head.
         enter(connection, user: caller.userID)
+        // From now on this session hears of its device's end. That it has not come before is not asked of a memory.
+        guard try await environment.services.endedDevices([caller]).isEmpty else {
+            throw RPCError(code: .unauthenticated, message: "the device has ended")
+        }
         guard let head = try await environment.reader.head(of: caller.userID) else {
             throw RPCError(code: .unauthenticated, message: "the account has no log")
         }

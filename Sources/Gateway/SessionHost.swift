@@ -39,6 +39,10 @@ actor SessionHost: ReactorHandler {
     var rememberedBy: [Int64: Set<Int64>] = [:]
     /// Counts the times that relations were dropped, so that an answer from before is not remembered after.
     var relationEpoch = 0
+    /// Counts the times that hints may have been lost, and word of ended devices: who reads after one gives way to the next.
+    var lostHints = 0
+    private var lostEnds = 0
+    private var isEnding = false
     /// Keys of which no token counts any more.
     private(set) var revokedKeys: Set<String> = []
     /// Of all tokens so far, so that sessions share the text.
@@ -137,6 +141,39 @@ actor SessionHost: ReactorHandler {
         }
     }
 
+    /// Whatever its sockets were still to be sent.
+    func end(_ device: Int64, of user: Int64) {
+        for connection in users[user]?.connections ?? [] where sessions[connection]?.device == device {
+            close(connection, .deviceRevoked)
+        }
+    }
+
+    /// Asks which of the devices that are here have ended, until it is told, or until there is more to ask.
+    func endEndedDevices() async {
+        lostEnds += 1
+        let loss = lostEnds
+        let present = Set(sessions.values.filter { $0.user != 0 }.map { Caller(userID: $0.user, deviceID: $0.device) })
+        let open = Array(present)
+        for start in stride(from: 0, to: open.count, by: 1000) {
+            let chunk = Array(open[start...].prefix(1000))
+            let ended = await persisting(while: { self.lostEnds == loss }) {
+                try await self.environment.services.endedDevices(chunk)
+            }
+            for device in ended ?? [] { end(device.deviceID, of: device.userID) }
+        }
+    }
+
+    /// Tries until it succeeds. Nil: it need not any more, or the node ends.
+    func persisting<Value: Sendable>(
+        while isWanted: () -> Bool, _ body: () async throws -> Value
+    ) async -> Value? {
+        while isWanted(), !isEnding {
+            if let value = try? await body() { return value }
+            try? await Task.sleep(for: .milliseconds(500))
+        }
+        return nil
+    }
+
     func close(_ connection: ConnectionID, _ code: CloseCode, _ reason: String? = nil) {
         guard sessions[connection] != nil else { return }
         sessions[connection]?.phase = .closing
@@ -169,6 +206,7 @@ actor SessionHost: ReactorHandler {
     }
 
     func endDrain() {
+        isEnding = true
         for connection in sessions.keys { close(connection, .draining) }
     }
 

@@ -29,6 +29,7 @@ public enum AccessPolicy {
         "ringway.v1.AuthService/ExportData": .user,
         "ringway.v1.AuthService/VerifyToken": .service,
         "ringway.v1.AuthService/ListRevokedKeys": .service,
+        "ringway.v1.AuthService/FindEndedDevices": .service,
         "ringway.v1.ProfileService/GetProfile": .user,
         "ringway.v1.ProfileService/GetMyProfile": .user,
         "ringway.v1.ProfileService/GetProfiles": .user,

@@ -88,6 +88,56 @@ extension AuthServiceTests {
             }
         }
 
+        @Test func device_that_ends_on_another_node__is_refused_as_soon_as_word_comes() async throws {
+            var settings = AuthSettings()
+            settings.activityMemory = .seconds(3600)
+            try await withAuth(settings) { world in
+                let laptop = try await world.register("ada")
+                let (phone, client) = (try await world.logIn("ada"), world.database.client)
+                let handler = world.handler
+                let upkeep = Task { await handler.maintain(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) }
+                try await eventually {
+                    try await world.count(
+                        """
+                        SELECT count(*) FROM pg_stat_activity
+                        WHERE query LIKE 'LISTEN%ringway_devices%' AND datname = current_database()
+                        """) == 1
+                }
+                for token in [laptop, phone] { _ = try await world.verify(token.accessToken) }
+                try await client.query("UPDATE auth.devices SET revoked_at = now() WHERE id = \(laptop.deviceID)")
+                try await eventually { await isRefused(laptop.accessToken, world) }
+                try await client.query("DELETE FROM auth.refresh_tokens WHERE device_id = \(phone.deviceID)")
+                try await client.query("DELETE FROM auth.devices WHERE id = \(phone.deviceID)")
+                try await eventually { await isRefused(phone.accessToken, world) }
+                upkeep.cancel()
+                await upkeep.value
+            }
+        }
+
+        @Test func ended_devices__are_found_whatever_is_remembered_and_a_thousand_at_a_time() async throws {
+            try await withAuth { world in
+                let ada = try await world.register("ada")
+                let phone = try await world.logIn("ada")
+                for token in [ada, phone] { _ = try await world.verify(token.accessToken) }
+                try await world.database.client.query(
+                    "UPDATE auth.devices SET revoked_at = now() WHERE id = \(phone.deviceID)")
+                func ended(_ asked: [(Int64, Int64)]) async throws -> [Int64] {
+                    try await world.auth.findEndedDevices(
+                        .with { request in
+                            request.devices = asked.map { one in .with { ($0.userID, $0.deviceID) = one } }
+                        }
+                    ).ended.map(\.deviceID)
+                }
+                // Nobody's, and another user's with this number, are no devices.
+                let asked = [(ada.userID, ada.deviceID), (ada.userID, phone.deviceID), (7, ada.deviceID), (ada.userID, 8)]
+                #expect(try await ended(asked).sorted() == [8, ada.deviceID, phone.deviceID].sorted())
+                #expect(try await ended([]).isEmpty)
+                let many = (0..<1001).map { (Int64($0), Int64($0)) }
+                #expect(try await ended(Array(many.dropLast())).count == 1000)
+                #expect(await status { _ = try await ended(many) }?.code == .invalidArgument)
+            }
+        }
+
         @Test func revoke__does_not_reach_another_users_device() async throws {
             try await withAuth { world in
                 let (ada, bob) = (try await world.register("ada"), try await world.register("bob"))
@@ -123,6 +173,8 @@ extension AuthServiceTests {
                 let second = try await world.logIn("ada")
                 let third = try await world.logIn("ada")
                 _ = try await world.refresh(first.refreshToken)
+                // Active a moment ago, which is no reason to believe it now.
+                _ = try await world.verify(second.accessToken)
                 _ = try await world.logIn("ada")
                 #expect(await isRefused(second.accessToken, world))
                 for kept in [first, third] { _ = try await world.verify(kept.accessToken) }

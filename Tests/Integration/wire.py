@@ -111,10 +111,11 @@ class Account:
 
 class Socket:
     """One WebSocket, over TLS to a server called localhost where there is a `trust` (an SSLContext). Frames that a
-    caller does not wait for stay in `backlog`, in their order."""
+    caller does not wait for stay in `backlog`, in their order. Where there is an `unread_max` it reads no further than
+    that many frames ahead of its caller."""
 
     def __init__(
-        self, port, token=None, since=0, subprotocol="ringway.v1.json", source="127.0.0.1", trust=None
+        self, port, token=None, since=0, subprotocol="ringway.v1.json", source="127.0.0.1", trust=None, unread_max=None
     ):
         self.backlog = []
         secure = {"ssl": trust, "server_hostname": "localhost"} if trust else {}
@@ -127,7 +128,7 @@ class Socket:
             ping_interval=None,
             open_timeout=10,
             close_timeout=1,
-            max_queue=None,
+            max_queue=unread_max,
             legacy=True,
             source_address=(source, 0),
         )

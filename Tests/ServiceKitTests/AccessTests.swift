@@ -33,7 +33,8 @@ private let ada = Caller(userID: 7, deviceID: 70)
         #expect(Set(open) == ["Register", "LogIn", "Refresh", "GetAvatar", "ListKeys"])
         let internalOnes = contract.filter { AccessPolicy.access(to: $0) == .service }.map(\.method)
         #expect(Set(internalOnes) == [
-            "VerifyToken", "ListRevokedKeys", "GetRelations", "RecordLastSeen", "CheckAudience", "ListCursors",
+            "VerifyToken", "ListRevokedKeys", "FindEndedDevices", "GetRelations", "RecordLastSeen", "CheckAudience",
+            "ListCursors",
         ])
     }
 }

@@ -228,6 +228,19 @@ public enum Ringway_V1_AuthService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "FindEndedDevices" metadata.
+        public enum FindEndedDevices: Sendable {
+            /// Request type for "FindEndedDevices".
+            public typealias Input = Ringway_V1_FindEndedDevicesRequest
+            /// Response type for "FindEndedDevices".
+            public typealias Output = Ringway_V1_FindEndedDevicesResponse
+            /// Descriptor for "FindEndedDevices".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "ringway.v1.AuthService"),
+                method: "FindEndedDevices",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "ringway.v1.AuthService" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             Register.descriptor,
@@ -245,7 +258,8 @@ public enum Ringway_V1_AuthService: Sendable {
             ExportData.descriptor,
             ListKeys.descriptor,
             VerifyToken.descriptor,
-            ListRevokedKeys.descriptor
+            ListRevokedKeys.descriptor,
+            FindEndedDevices.descriptor
         ]
     }
 }
@@ -582,6 +596,25 @@ extension Ringway_V1_AuthService {
             request: GRPCCore.StreamingServerRequest<Ringway_V1_ListRevokedKeysRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListRevokedKeysResponse>
+
+        /// Handle the "FindEndedDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: which of these devices are not logged in, asked of the database and of no
+        /// > memory. INVALID_ARGUMENT: more than 1,000 of them.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Ringway_V1_FindEndedDevicesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Ringway_V1_FindEndedDevicesResponse` messages.
+        func findEndedDevices(
+            request: GRPCCore.StreamingServerRequest<Ringway_V1_FindEndedDevicesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FindEndedDevicesResponse>
     }
 
     /// Service protocol for the "ringway.v1.AuthService" service.
@@ -902,6 +935,25 @@ extension Ringway_V1_AuthService {
             request: GRPCCore.ServerRequest<Ringway_V1_ListRevokedKeysRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListRevokedKeysResponse>
+
+        /// Handle the "FindEndedDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: which of these devices are not logged in, asked of the database and of no
+        /// > memory. INVALID_ARGUMENT: more than 1,000 of them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_FindEndedDevicesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Ringway_V1_FindEndedDevicesResponse` message.
+        func findEndedDevices(
+            request: GRPCCore.ServerRequest<Ringway_V1_FindEndedDevicesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FindEndedDevicesResponse>
     }
 
     /// Simple service protocol for the "ringway.v1.AuthService" service.
@@ -1220,6 +1272,25 @@ extension Ringway_V1_AuthService {
             request: Ringway_V1_ListRevokedKeysRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Ringway_V1_ListRevokedKeysResponse
+
+        /// Handle the "FindEndedDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: which of these devices are not logged in, asked of the database and of no
+        /// > memory. INVALID_ARGUMENT: more than 1,000 of them.
+        ///
+        /// - Parameters:
+        ///   - request: A `Ringway_V1_FindEndedDevicesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Ringway_V1_FindEndedDevicesResponse` to respond with.
+        func findEndedDevices(
+            request: Ringway_V1_FindEndedDevicesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Ringway_V1_FindEndedDevicesResponse
     }
 }
 
@@ -1403,6 +1474,17 @@ extension Ringway_V1_AuthService.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Ringway_V1_AuthService.Method.FindEndedDevices.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_FindEndedDevicesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_FindEndedDevicesResponse>(),
+            handler: { request, context in
+                try await self.findEndedDevices(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -1579,6 +1661,17 @@ extension Ringway_V1_AuthService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_ListRevokedKeysResponse> {
         let response = try await self.listRevokedKeys(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func findEndedDevices(
+        request: GRPCCore.StreamingServerRequest<Ringway_V1_FindEndedDevicesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Ringway_V1_FindEndedDevicesResponse> {
+        let response = try await self.findEndedDevices(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -1790,6 +1883,19 @@ extension Ringway_V1_AuthService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Ringway_V1_ListRevokedKeysResponse> {
         return GRPCCore.ServerResponse<Ringway_V1_ListRevokedKeysResponse>(
             message: try await self.listRevokedKeys(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func findEndedDevices(
+        request: GRPCCore.ServerRequest<Ringway_V1_FindEndedDevicesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Ringway_V1_FindEndedDevicesResponse> {
+        return GRPCCore.ServerResponse<Ringway_V1_FindEndedDevicesResponse>(
+            message: try await self.findEndedDevices(
                 request: request.message,
                 context: context
             ),
@@ -2196,6 +2302,30 @@ extension Ringway_V1_AuthService {
             deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_ListRevokedKeysResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_ListRevokedKeysResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "FindEndedDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: which of these devices are not logged in, asked of the database and of no
+        /// > memory. INVALID_ARGUMENT: more than 1,000 of them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_FindEndedDevicesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_FindEndedDevicesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_FindEndedDevicesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func findEndedDevices<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_FindEndedDevicesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_FindEndedDevicesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FindEndedDevicesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FindEndedDevicesResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -2781,6 +2911,41 @@ extension Ringway_V1_AuthService {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "FindEndedDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > For services only, never served to clients: which of these devices are not logged in, asked of the database and of no
+        /// > memory. INVALID_ARGUMENT: more than 1,000 of them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Ringway_V1_FindEndedDevicesRequest` message.
+        ///   - serializer: A serializer for `Ringway_V1_FindEndedDevicesRequest` messages.
+        ///   - deserializer: A deserializer for `Ringway_V1_FindEndedDevicesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func findEndedDevices<Result>(
+            request: GRPCCore.ClientRequest<Ringway_V1_FindEndedDevicesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Ringway_V1_FindEndedDevicesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Ringway_V1_FindEndedDevicesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FindEndedDevicesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Ringway_V1_AuthService.Method.FindEndedDevices.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -3257,6 +3422,36 @@ extension Ringway_V1_AuthService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_ListRevokedKeysRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_ListRevokedKeysResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "FindEndedDevices" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: which of these devices are not logged in, asked of the database and of no
+    /// > memory. INVALID_ARGUMENT: more than 1,000 of them.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Ringway_V1_FindEndedDevicesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func findEndedDevices<Result>(
+        request: GRPCCore.ClientRequest<Ringway_V1_FindEndedDevicesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FindEndedDevicesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.findEndedDevices(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Ringway_V1_FindEndedDevicesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Ringway_V1_FindEndedDevicesResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -3799,6 +3994,40 @@ extension Ringway_V1_AuthService.ClientProtocol {
             metadata: metadata
         )
         return try await self.listRevokedKeys(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "FindEndedDevices" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > For services only, never served to clients: which of these devices are not logged in, asked of the database and of no
+    /// > memory. INVALID_ARGUMENT: more than 1,000 of them.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func findEndedDevices<Result>(
+        _ message: Ringway_V1_FindEndedDevicesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Ringway_V1_FindEndedDevicesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Ringway_V1_FindEndedDevicesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.findEndedDevices(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -203,6 +203,18 @@ extension Ringway_V1_AuthService {
                 Method.ListRevokedKeys.descriptor, request,
                 handler: { try await service.listRevokedKeys(request: $0, context: $1) }, taker: taker)
         }
+
+        public func findEndedDevices<Result: Sendable>(
+            request: ClientRequest<Ringway_V1_FindEndedDevicesRequest>,
+            serializer: some MessageSerializer<Ringway_V1_FindEndedDevicesRequest>,
+            deserializer: some MessageDeserializer<Ringway_V1_FindEndedDevicesResponse>,
+            options: CallOptions,
+            onResponse taker: @Sendable @escaping (ClientResponse<Ringway_V1_FindEndedDevicesResponse>) async throws -> Result
+        ) async throws -> Result {
+            try await door.call(
+                Method.FindEndedDevices.descriptor, request,
+                handler: { try await service.findEndedDevices(request: $0, context: $1) }, taker: taker)
+        }
     }
 }
 

@@ -19,6 +19,7 @@ extension MethodTypes {
         "ringway.v1.AuthService/ListKeys": .init(Ringway_V1_ListKeysRequest.self, Ringway_V1_ListKeysResponse.self),
         "ringway.v1.AuthService/VerifyToken": .init(Ringway_V1_VerifyTokenRequest.self, Ringway_V1_VerifyTokenResponse.self),
         "ringway.v1.AuthService/ListRevokedKeys": .init(Ringway_V1_ListRevokedKeysRequest.self, Ringway_V1_ListRevokedKeysResponse.self),
+        "ringway.v1.AuthService/FindEndedDevices": .init(Ringway_V1_FindEndedDevicesRequest.self, Ringway_V1_FindEndedDevicesResponse.self),
         "ringway.v1.FriendshipService/RequestFriend": .init(Ringway_V1_RequestFriendRequest.self, Ringway_V1_FriendRequest.self),
         "ringway.v1.FriendshipService/ListFriendRequests": .init(Ringway_V1_ListFriendRequestsRequest.self, Ringway_V1_ListFriendRequestsResponse.self),
         "ringway.v1.FriendshipService/AcceptFriendRequest": .init(Ringway_V1_AcceptFriendRequestRequest.self, Ringway_V1_FriendRequest.self),
@@ -106,6 +107,9 @@ extension Ringway_V1_AuthService {
             },
             "ringway.v1.AuthService/ListRevokedKeys": Call<Ringway_V1_ListRevokedKeysRequest, Ringway_V1_ListRevokedKeysResponse> {
                 try await client.listRevokedKeys($0, metadata: $1, options: $2)
+            },
+            "ringway.v1.AuthService/FindEndedDevices": Call<Ringway_V1_FindEndedDevicesRequest, Ringway_V1_FindEndedDevicesResponse> {
+                try await client.findEndedDevices($0, metadata: $1, options: $2)
             },
         ]
     }
