@@ -145,10 +145,8 @@ extension AuthHandler {
     /// The caller's account, if this is its password.
     private func confirm(_ text: String, by session: Session) async throws -> StoredAccount {
         guard let account = try await store.account(session.userID) else { throw AuthError.accessRefused }
-        guard let password = try? Password(text), let username = try? Username(account.username) else {
-            throw AuthError.wrongPassword
-        }
-        return try await limits.guessing(at: username) {
+        guard let password = try? Password(text) else { throw AuthError.wrongPassword }
+        return try await limits.confirming(by: session) {
             guard try await hasher.matches(password, account.passwordHash) else { throw AuthError.wrongPassword }
             return account
         }

@@ -360,6 +360,37 @@ extension AuthServiceTests {
             }
         }
 
+        @Test func a_crowd_at_the_door__does_not_keep_the_owner_from_changing_the_password() async throws {
+            var settings = AuthSettings()
+            (settings.guessLimit, settings.accountLimit) = (RateLimit(2, per: .seconds(600)), RateLimit(3, per: .seconds(600)))
+            try await withAuth(settings) { world in
+                let ada = try await world.register("ada")
+                let phone = try await world.logIn("ada")
+                func change(_ password: String, by token: String, from address: Int) async -> RPCError.Code? {
+                    await status {
+                        var metadata = Metadata.bearer(token)
+                        metadata.addString("203.0.113.\(address)", forKey: Peer.metadataKey)
+                        _ = try await world.auth.changePassword(
+                            .with { ($0.password, $0.newPassword) = (password, "another horse") }, metadata: metadata)
+                    }?.code
+                }
+                for address in 1...4 {
+                    _ = await status {
+                        _ = try await world.auth.logIn(
+                            .with { ($0.username, $0.password, $0.device) = ("ada", "wrong horse", .laptop) },
+                            metadata: [Peer.metadataKey: "203.0.113.\(address)"])
+                    }
+                }
+                #expect(await status { _ = try await world.logIn("ada") }?.code == .resourceExhausted)
+                // Who has got hold of a device may not guess on without end, from however many addresses.
+                for address in 1...3 {
+                    #expect(await change("wrong horse", by: phone.accessToken, from: address) == .permissionDenied)
+                }
+                #expect(await change("correct horse", by: phone.accessToken, from: 4) == .resourceExhausted)
+                #expect(await change("correct horse", by: ada.accessToken, from: 5) == nil)
+            }
+        }
+
         @Test func an_address__has_a_limit_and_the_loopback_none() async throws {
             var settings = AuthSettings()
             settings.addressLimit = RateLimit(2, per: .seconds(600))
