@@ -159,7 +159,7 @@ serve() {
     read -r ws http grpc ops <<<"$(free_ports 4)"
     start serve "$ws" "$ringway" serve --ws-port "$ws" --http-port "$http" --grpc-port "$grpc" --ops-port "$ops" \
         --limit-address 0 --limit-guesses 0 --limit-account 0 --limit-device 0 \
-        --limit-requests 0 --limit-requests-target 0 --limit-changes 0 "$@"
+        --limit-requests 0 --limit-requests-target 0 --limit-relations 0 --limit-changes 0 "$@"
     await_port "$http" "$pid" "$work/serve.log"
 }
 

@@ -10,16 +10,23 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     public typealias Consent = @Sendable (_ viewer: Int64, _ owner: Int64) async throws -> Bool
 
     let store: FriendshipStore
-    private let limits: RequestLimits
+    private let limits: FriendshipLimits
     private let mayAdd: Consent
 
     public init(
         postgres: PostgresClient, settings: FriendshipSettings = FriendshipSettings(),
-        limits: RequestLimits = RequestLimits(), cache: Cache = .off, mayAdd: @escaping Consent = { _, _ in true }
+        limits: FriendshipLimits = FriendshipLimits(), cache: Cache = .off, mayAdd: @escaping Consent = { _, _ in true }
     ) {
         store = FriendshipStore(postgres: postgres, settings: settings, cache: cache)
         self.limits = limits
         self.mayAdd = mayAdd
+    }
+
+    /// Who changes something, as often as one may.
+    private func changer() async throws -> Caller {
+        let caller = try Caller.required()
+        try await limits.takeChange(by: caller)
+        return caller
     }
 
     // MARK: Requests
@@ -48,19 +55,19 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     public func acceptFriendRequest(
         request: Ringway_V1_AcceptFriendRequestRequest, context: ServerContext
     ) async throws -> Ringway_V1_FriendRequest {
-        try await store.accept(request.id, by: Caller.required().userID)
+        try await store.accept(request.id, by: changer().userID)
     }
 
     public func rejectFriendRequest(
         request: Ringway_V1_RejectFriendRequestRequest, context: ServerContext
     ) async throws -> Ringway_V1_FriendRequest {
-        try await store.reject(request.id, by: Caller.required().userID)
+        try await store.reject(request.id, by: changer().userID)
     }
 
     public func withdrawFriendRequest(
         request: Ringway_V1_WithdrawFriendRequestRequest, context: ServerContext
     ) async throws -> Ringway_V1_FriendRequest {
-        try await store.withdraw(request.id, by: Caller.required().userID)
+        try await store.withdraw(request.id, by: changer().userID)
     }
 
     // MARK: Friends
@@ -81,7 +88,7 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     public func updateFriend(
         request: Ringway_V1_UpdateFriendRequest, context: ServerContext
     ) async throws -> Ringway_V1_Friend {
-        let caller = try Caller.required()
+        let caller = try await changer()
         let change = try FriendChange(
             of: request.userID, group: request.hasGroupID ? request.groupID : nil,
             remark: request.hasRemark ? request.remark : nil)
@@ -91,7 +98,7 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     public func removeFriend(
         request: Ringway_V1_RemoveFriendRequest, context: ServerContext
     ) async throws -> Ringway_V1_RemoveFriendResponse {
-        try await store.remove(request.userID, of: Caller.required().userID)
+        try await store.remove(request.userID, of: changer().userID)
         return Ringway_V1_RemoveFriendResponse()
     }
 
@@ -116,28 +123,28 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     public func createFriendGroup(
         request: Ringway_V1_CreateFriendGroupRequest, context: ServerContext
     ) async throws -> Ringway_V1_FriendGroup {
-        let caller = try Caller.required()
+        let caller = try await changer()
         return try await store.createGroup(checkedGroupName(request.name), of: caller.userID)
     }
 
     public func renameFriendGroup(
         request: Ringway_V1_RenameFriendGroupRequest, context: ServerContext
     ) async throws -> Ringway_V1_FriendGroup {
-        let caller = try Caller.required()
+        let caller = try await changer()
         return try await store.renameGroup(request.id, to: checkedGroupName(request.name), of: caller.userID)
     }
 
     public func reorderFriendGroups(
         request: Ringway_V1_ReorderFriendGroupsRequest, context: ServerContext
     ) async throws -> Ringway_V1_ListFriendGroupsResponse {
-        let groups = try await store.reorderGroups(request.ids, of: Caller.required().userID)
+        let groups = try await store.reorderGroups(request.ids, of: changer().userID)
         return .with { $0.groups = groups }
     }
 
     public func deleteFriendGroup(
         request: Ringway_V1_DeleteFriendGroupRequest, context: ServerContext
     ) async throws -> Ringway_V1_DeleteFriendGroupResponse {
-        try await store.deleteGroup(request.id, of: Caller.required().userID)
+        try await store.deleteGroup(request.id, of: changer().userID)
         return Ringway_V1_DeleteFriendGroupResponse()
     }
 
@@ -146,7 +153,7 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     public func blockUser(
         request: Ringway_V1_BlockUserRequest, context: ServerContext
     ) async throws -> Ringway_V1_Block {
-        let caller = try Caller.required()
+        let caller = try await changer()
         guard request.userID > 0 else { throw FriendshipError.invalid("user_id", "must be positive") }
         guard request.userID != caller.userID else { throw FriendshipError.invalid("user_id", "must be somebody else's") }
         return try await store.block(request.userID, by: caller.userID)
@@ -155,7 +162,7 @@ public struct FriendshipHandler: Ringway_V1_FriendshipService.SimpleServiceProto
     public func unblockUser(
         request: Ringway_V1_UnblockUserRequest, context: ServerContext
     ) async throws -> Ringway_V1_UnblockUserResponse {
-        try await store.unblock(request.userID, by: Caller.required().userID)
+        try await store.unblock(request.userID, by: changer().userID)
         return Ringway_V1_UnblockUserResponse()
     }
 

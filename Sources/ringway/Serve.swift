@@ -74,7 +74,7 @@ private struct Node {
             schema: "auth", postgres: database.client,
             consumers: [friendshipErasure, profileErasure, inboxErasure], logger: Logger(label: "ringway.outbox"))
         let friendship = FriendshipHandler(
-            postgres: database.client, settings: settings.friendship, limits: settings.requestLimits, cache: cache,
+            postgres: database.client, settings: settings.friendship, limits: settings.friendshipLimits, cache: cache,
             mayAdd: Self.consent(client))
         let relations = Relations(client: client)
         let mill = PictureMill(threads: settings.pictureThreads, queueLimit: settings.pictureQueue)

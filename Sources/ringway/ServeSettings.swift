@@ -23,7 +23,7 @@ struct ServeSettings {
     let logLevel: String
     let pictureThreads, pictureQueue: Int
     let searchLimits: SearchLimits
-    let requestLimits: RequestLimits
+    let friendshipLimits: FriendshipLimits
     let changeLimits: ChangeLimits
     private(set) var gateway: GatewaySettings
     let auth: AuthSettings
@@ -106,6 +106,8 @@ struct ServeSettings {
         Setting("limit-search-address", default: "600/60", "searches from an address; 0: none"),
         Setting("limit-requests", default: "60/60", "friend requests by a user; 0: none"),
         Setting("limit-requests-target", default: "10/3600", "friend requests by a user to one other; 0: none"),
+        Setting(
+            "limit-relations", default: "300/60", "answers to requests, changes of friends, groups, blocks by a user; 0: none"),
         Setting("limit-changes", default: "120/60", "changes of profile and settings by a user; 0: none"),
         Setting("limit-pictures", default: "5/60", "pictures uploaded by a user; 0: none"),
         Setting("trusted-proxies", default: "", "balancers that may say whose a request is: addresses or 10.0.0.0/8, by commas"),
@@ -158,10 +160,11 @@ struct ServeSettings {
         searchLimits.userLimit = try Self.limit("limit-search", settings)
         searchLimits.addressLimit = try Self.limit("limit-search-address", settings)
         self.searchLimits = searchLimits
-        var requestLimits = RequestLimits()
-        requestLimits.userLimit = try Self.limit("limit-requests", settings)
-        requestLimits.targetLimit = try Self.limit("limit-requests-target", settings)
-        self.requestLimits = requestLimits
+        var friendshipLimits = FriendshipLimits()
+        friendshipLimits.requestLimit = try Self.limit("limit-requests", settings)
+        friendshipLimits.targetLimit = try Self.limit("limit-requests-target", settings)
+        friendshipLimits.changeLimit = try Self.limit("limit-relations", settings)
+        self.friendshipLimits = friendshipLimits
         var changeLimits = ChangeLimits()
         changeLimits.userLimit = try Self.limit("limit-changes", settings)
         changeLimits.pictureLimit = try Self.limit("limit-pictures", settings)

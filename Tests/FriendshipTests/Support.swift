@@ -124,17 +124,18 @@ struct World {
     }
 }
 
-extension RequestLimits {
+extension FriendshipLimits {
     /// Most tests ask more often than people do.
-    static var none: RequestLimits {
-        var limits = RequestLimits()
-        (limits.userLimit, limits.targetLimit) = (RateLimit(0, per: .seconds(1)), RateLimit(0, per: .seconds(1)))
+    static var none: FriendshipLimits {
+        let none = RateLimit(0, per: .seconds(1))
+        var limits = FriendshipLimits()
+        (limits.requestLimit, limits.targetLimit, limits.changeLimit) = (none, none, none)
         return limits
     }
 }
 
 func withFriendships(
-    _ settings: FriendshipSettings = .init(), limits: RequestLimits = .none,
+    _ settings: FriendshipSettings = .init(), limits: FriendshipLimits = .none,
     mayAdd: @escaping FriendshipHandler.Consent = { _, _ in true },
     _ body: (World) async throws -> Void
 ) async throws {

@@ -189,8 +189,8 @@ extension FriendshipServiceTests {
         }
 
         @Test func requests__beyond_the_limit_reach_nobody_and_tell_when_to_come_back() async throws {
-            var limits = RequestLimits()
-            (limits.userLimit, limits.targetLimit) = (RateLimit(4, per: .seconds(600)), RateLimit(2, per: .seconds(600)))
+            var limits = FriendshipLimits()
+            (limits.requestLimit, limits.targetLimit) = (RateLimit(4, per: .seconds(600)), RateLimit(2, per: .seconds(600)))
             try await withFriendships(limits: limits) { world in
                 for _ in 0..<2 {
                     let request = try await world.request(world.ada, world.grace)
@@ -207,6 +207,25 @@ extension FriendshipServiceTests {
                 #expect(other?.code == .resourceExhausted)
                 // Nobody else is held back.
                 _ = try await world.request(world.mary, world.grace)
+            }
+        }
+
+        @Test func changes__beyond_the_limit_change_nothing_and_hold_nobody_else_back() async throws {
+            var limits = FriendshipLimits.none
+            limits.changeLimit = RateLimit(3, per: .seconds(600))
+            try await withFriendships(limits: limits) { world in
+                let request = try await world.request(world.grace, world.ada)
+                for user in [Int64(1), 2, 3] { try await world.block(user, by: world.ada) }
+                let log = try await world.changes(of: world.ada).count
+                let refused = [
+                    await status { try await world.block(4, by: world.ada) },
+                    await status { _ = try await world.makeGroup("one", of: world.ada) },
+                    await status { _ = try await world.accept(request.id, by: world.ada) },
+                ]
+                #expect(refused.map(\.?.code) == [.resourceExhausted, .resourceExhausted, .resourceExhausted])
+                #expect((refused[0]?.retryAfterMilliseconds ?? 0) > 0)
+                #expect(try await world.changes(of: world.ada).count == log)
+                _ = try await world.withdraw(request.id, by: world.grace)
             }
         }
 
