@@ -18,8 +18,7 @@ struct APIResponder: Sendable {
     private let connections: HTTPConnections
     private let logger: Logger
     private let documentation = DocumentationPages()
-    /// Bodies above the ordinary size that are in memory at a time: what bounds it, since connections are many.
-    private let largeBodies = Places(32)
+    private let largeBodies = LargeBodies()
 
     init(routes: RouteTable, requestTimeout: Duration, proxies: TrustedProxies, connections: HTTPConnections, logger: Logger) {
         self.routes = routes
@@ -75,9 +74,8 @@ struct APIResponder: Sendable {
         }
         var options = CallOptions.defaults
         options.timeout = requestTimeout
-        let isLarge = route.intake.bytesMax > Route.Intake.json.bytesMax
-        if isLarge { try await admit(route, metadata, options, on: channel) }
-        defer { if isLarge { largeBodies.leave() } }
+        let sender = try await admitLarge(to: route, metadata, options, on: channel)
+        defer { if let sender { largeBodies.leave(sender) } }
         let body = try await receiveBody(of: request, upTo: route.intake.bytesMax, on: channel)
         if body.readableBytes > 0 {
             guard route.intake.takes(request.headers[.contentType]) else {
@@ -94,14 +92,16 @@ struct APIResponder: Sendable {
         }
     }
 
-    /// Lets a large body in, if its sender may and there is room. A body that is not received is in the way of whatever
-    /// comes after it, so the connection closes once the refusal has had time to arrive.
-    private func admit(
-        _ route: Route, _ metadata: Metadata, _ options: CallOptions, on channel: any Channel
-    ) async throws {
+    /// Lets a large body in, if its sender may and there is room; who that is. Nil: the route takes none. A body that is not
+    /// received is in the way of whatever comes after it, so the connection closes once the refusal has had time to arrive.
+    private func admitLarge(
+        to route: Route, _ metadata: Metadata, _ options: CallOptions, on channel: any Channel
+    ) async throws -> Int64? {
+        guard let admit = route.intake.admit else { return nil }
         do {
-            try await route.intake.admit?(metadata, options)
-            guard largeBodies.enter() else { throw APIError.tooManyUploads }
+            let sender = try await admit(metadata, options)
+            guard largeBodies.enter(sender) else { throw APIError.tooManyUploads }
+            return sender
         } catch {
             channel.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
             throw error

@@ -9,7 +9,7 @@ import ServiceKit
 func avatarRoutes(_ profiles: some Ringway_V1_ProfileService.ClientProtocol) -> [Route] {
     let pictures = Route.Intake(
         contentTypes: ["image/png", "image/jpeg", "image/webp"], bytesMax: 2 << 20,
-        admit: { _ = try await profiles.getMyProfile(.init(), metadata: $0, options: $1) })
+        admit: { try await profiles.getMyProfile(.init(), metadata: $0, options: $1).userID })
     return [
         Route(.put, "/v1/profiles/me/avatar", intake: pictures) { parameters, body, metadata, options in
             let request = Ringway_V1_SetMyAvatarRequest.with {

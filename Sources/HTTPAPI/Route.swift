@@ -11,8 +11,8 @@ final class Route: Sendable {
     struct Intake: Sendable {
         var contentTypes = ["application/json"]
         var bytesMax = 64 * 1024
-        /// Asked before a large body is received, which is not for anyone to send: throws for who may not.
-        var admit: (@Sendable (Metadata, CallOptions) async throws -> Void)?
+        /// Asked before a large body is received, which is not for anyone to send: whose it is. Throws for who may not.
+        var admit: (@Sendable (Metadata, CallOptions) async throws -> Int64)?
 
         static let json = Intake()
     }

@@ -3,6 +3,9 @@
 import io
 import json
 import secrets
+import select
+import socket
+import time
 
 import pytest
 from PIL import Image
@@ -95,6 +98,31 @@ def test_more_than_two_megabytes_are_413(alice):
     # Padding up to the limit is not.
     small = picture()
     assert upload(alice, small + bytes((2 << 20) - len(small)))[0] == 200
+
+
+def test_one_users_slow_uploads_keep_only_their_own_out(alice, api):
+    head = (
+        f"PUT {AVATAR} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {alice.token}\r\n"
+        "Content-Type: image/png\r\nContent-Length: 1000000\r\n\r\n").encode()
+    slow = [socket.create_connection(("127.0.0.1", api.port), timeout=10) for _ in range(5)]
+    try:
+        for connection in slow:
+            connection.sendall(head + b"\x89PNG")
+        # One of the five is refused, whichever came last.
+        refused, _, _ = select.select(slow, [], [], 10)
+        assert refused[0].recv(12) == b"HTTP/1.1 429"
+        status, headers, answer = api.raw(
+            "PUT", AVATAR, picture(), {"Authorization": f"Bearer {alice.token}", "Content-Type": "image/png"})
+        assert (status, headers["Retry-After"]) == (429, "1")
+        assert json.loads(answer)["error"]["code"] == "RESOURCE_EXHAUSTED"
+        assert upload(Account(api), picture())[0] == 200
+    finally:
+        for connection in slow:
+            connection.close()
+    deadline = time.monotonic() + 10
+    while upload(alice, picture())[0] == 429:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_nobody_uploads_without_a_token(api):
