@@ -46,7 +46,7 @@ REFUSALS = {
     "409": "ALREADY_EXISTS or ABORTED",
     "413": "RESOURCE_EXHAUSTED: the body is too large",
     "415": "INVALID_ARGUMENT: the body is of another type, or encoded",
-    "429": "RESOURCE_EXHAUSTED: try again after Retry-After",
+    "429": "RESOURCE_EXHAUSTED: with Retry-After a rate limit, try again then; without it a quota, make room",
     "503": "UNAVAILABLE: the database does not answer; try again",
     "504": "DEADLINE_EXCEEDED: the database did not answer in time",
 }
