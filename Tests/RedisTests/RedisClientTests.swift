@@ -110,7 +110,7 @@ extension RedisClient {
                     _ = try await client.send(RedisCommand("PING"), on: session, within: .milliseconds(20))
                     return false
                 } catch {
-                    return error == RedisError.sessionOver
+                    return error as? RedisError == .sessionOver
                 }
             }
             await redis.signal(SIGCONT)
