@@ -39,7 +39,7 @@ def test_share_of_strangers(guarded):
     elsewhere = socket.create_connection(("127.0.0.1", guarded.ws), source_address=("127.0.0.2", 0))
     assert not is_ended(elsewhere, within=0.3)   # let in, and waited for
     strangers.pop().close()
-    members.append(open_within(2, guarded.ws, account.token))
+    members.append(open_within(5, guarded.ws, account.token))
     for member in members:
         assert member.is_alive()
     for each in [*strangers, elsewhere, *members]:

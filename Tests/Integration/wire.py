@@ -219,7 +219,7 @@ def assert_gap_free(events):
     assert seqs == list(range(1, len(seqs) + 1)), "the log has a gap or a repetition"
 
 
-def is_ended(connection, within=2):
+def is_ended(connection, within=4):
     """Whether the server ends a socket on which nothing was said, within so many seconds."""
     connection.settimeout(within)
     try:
