@@ -39,7 +39,7 @@ def test_a_device_that_ends_while_it_says_hello_on_another_node_has_no_socket(po
             # Behind the event that tells of the end, so that the log has nothing more to say.
             with pytest.raises(Closed) as closed:
                 with Socket(other.ws, phone.token, since=alice.head()) as socket:
-                    raise Closed(socket.expect_close(timeout=1))
+                    raise Closed(socket.expect_close(timeout=5))
             assert closed.value.code in (4501, 4503)
 
 
