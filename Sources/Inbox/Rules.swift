@@ -14,6 +14,8 @@ public enum InboxRules {
     public static let clientIDBytesMax = 64
     public static let readLimitDefault = 100
     public static let readLimitMax = 1000
+    /// Of the payloads of a page. As JSON they may be six times that: a control character is six bytes there.
+    public static let pageBytesMax = 1 << 20
 
     public enum SendDefect: Error, Sendable {
         case clientID

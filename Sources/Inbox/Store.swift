@@ -1,5 +1,5 @@
-// Logs in Postgres (deploy/migrations/0001_inbox.sql). This file: what is read. Every read is whole: it returns what there
-// is after a seq, in order, with nothing left out, or fails. Store+Append.swift: the one statement that writes messages.
+// Logs in Postgres (deploy/migrations/0001_inbox.sql). This file: what is read. Every read is whole: it returns what follows
+// a seq, in order, with nothing left out in between, or fails. Store+Append.swift: the one statement that writes messages.
 import Contract
 import Foundation
 import Postgres
@@ -11,12 +11,21 @@ public struct InboxStore: Sendable {
         self.postgres = postgres
     }
 
-    /// Events after since, oldest first, at most limit of them.
+    /// Events after since, oldest first, at most limit of them and no more than fill a page; one at least, if there is one.
+    /// Only the head tells whether there are more.
     public func read(_ user: Int64, since: Int64, limit: Int) async throws(PostgresError) -> [LogEvent] {
+        // Postgres cuts the page, so that no more of it is ever in this process. It knows a payload's length without its
+        // bytes, and reads those of the page alone.
         let rows = try await postgres.query(
             """
-            SELECT seq, at, payload FROM inbox.events
-            WHERE user_id = \(user) AND seq > \(since) ORDER BY seq LIMIT \(Int64(limit))
+            SELECT seq, at, payload FROM (
+                SELECT *, sum(octet_length(payload)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS bytes
+                FROM (
+                    SELECT seq, at, payload FROM inbox.events
+                    WHERE user_id = \(user) AND seq > \(since) ORDER BY seq LIMIT \(Int64(limit))
+                ) AS events
+            ) AS counted
+            WHERE bytes <= \(Int64(InboxRules.pageBytesMax)) OR bytes = octet_length(payload) ORDER BY seq
             """)
         var events: [LogEvent] = []
         events.reserveCapacity(rows.count)

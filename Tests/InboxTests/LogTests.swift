@@ -33,6 +33,30 @@ extension InboxTests {
             }
         }
 
+        @Test func read__ends_a_page_with_its_bytes_and_has_one_event_at_least() async throws {
+            try await withInboxes(1) { world in
+                let user = world.users[0]
+                // The second alone is more than a page. The others do not compress, so they lie where Postgres keeps long ones.
+                for number in 1...102 {
+                    let event = Ringway_V1_Event.with {
+                        $0.message.body.text = number == 2 ? String(repeating: "x", count: 1 << 20) : randomText(16_384)
+                    }
+                    try await world.postgres.query(.appendToInbox([user: event]))
+                }
+                let reader = InboxStore(postgres: world.postgres)
+                var (pages, seqs) = ([Int](), [Int64]())
+                while let page = Optional(try await reader.read(user, since: seqs.last ?? 0, limit: 1000)), !page.isEmpty {
+                    let bytes = page.reduce(0) { $0 + $1.payload.count }
+                    #expect(bytes <= InboxRules.pageBytesMax || page.count == 1)
+                    pages.append(page.count)
+                    seqs += page.map(\.seq)
+                }
+                #expect(seqs == Array(1...102))
+                #expect(pages == [1, 1, 63, 37])
+                #expect(try await reader.read(user, since: 2, limit: 5).map(\.seq) == [3, 4, 5, 6, 7])
+            }
+        }
+
         @Test func heads__are_those_of_logs_that_exist() async throws {
             try await withInboxes(2) { world in
                 try await fill(world, 3)
@@ -150,6 +174,23 @@ extension InboxTests {
             }
         }
 
+        @Test func read_inbox__tells_by_the_head_that_a_short_page_is_not_the_last() async throws {
+            try await withInboxes(1) { world in
+                let user = world.users[0]
+                let event = Ringway_V1_Event.with { $0.message.body.text = String(repeating: "\u{1}", count: 300_000) }
+                for _ in 0..<5 { try await world.postgres.query(.appendToInbox([user: event])) }
+                try await withServer([InboxHandler(postgres: world.postgres)]) { client in
+                    let inbox = Ringway_V1_InboxService.Client(wrapping: client)
+                    let page = try await inbox.readInbox(.init(), metadata: .bearer(user))
+                    #expect(page.events.map(\.seq) == [1, 2, 3])
+                    #expect(page.headSeq == 5)
+                    let rest = try await inbox.readInbox(.with { $0.since = 3 }, metadata: .bearer(user))
+                    #expect(rest.events.map(\.seq) == [4, 5])
+                    #expect(rest.headSeq == 5)
+                }
+            }
+        }
+
         @Test func list_cursors__tells_how_far_a_users_devices_are() async throws {
             try await withInboxes(2) { world in
                 let store = CursorStore(postgres: world.postgres, logger: .quiet)
@@ -197,4 +238,8 @@ extension InboxTests {
             }
         }
     }
+}
+
+private func randomText(_ length: Int) -> String {
+    (0..<length / 16).map { _ in String(UInt64.random(in: 1 << 60 ... .max), radix: 16) }.joined()
 }

@@ -591,7 +591,8 @@ public nonisolated struct Ringway_V1_ExportDataResponse: @unchecked Sendable {
     set {_uniqueStorage()._friendRequests = newValue}
   }
 
-  /// The log: every message sent and received, and every other event.
+  /// The log: every message sent and received, and every other event. At most 500 a page, and no more than ReadInbox has in
+  /// one.
   public var events: [Ringway_V1_Event] {
     get {_storage._events}
     set {_uniqueStorage()._events = newValue}
