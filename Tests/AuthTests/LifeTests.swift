@@ -93,7 +93,47 @@ extension AuthServiceTests {
                     .decode(String.self)
                 #expect(old.contains("t=2,"))
                 #expect(new.contains("t=3,"))
+                // A node that still has the old cost takes it, and leaves it.
                 _ = try await world.logIn("ada")
+                let kept = try await world.database.client.query("SELECT password_hash FROM auth.accounts")[0]
+                    .decode(String.self)
+                #expect(kept == new)
+            }
+        }
+
+        @Test func wrong_password__is_the_work_that_nobody_is_also_when_the_cost_has_risen() async throws {
+            try await withAuth { world in
+                let ada = try await world.register("ada")
+                var settings = AuthSettings()
+                settings.hashCost.passes = 3
+                let raised = try await AuthHandler.start(
+                    postgres: world.database.client, settings: settings, peers: .none)
+                try await withServer(
+                    [raised], verify: { _ in Caller(userID: ada.userID, deviceID: ada.deviceID) }
+                ) { client in
+                    let later = World(auth: .init(wrapping: client), handler: raised, database: world.database)
+                    func work(_ call: () async throws -> Void) async -> Int64 {
+                        let before = raised.hasher.comparing
+                        #expect(await status(call) != nil)
+                        return Int64(raised.hasher.comparing - before)
+                    }
+                    let nobody = await work { _ = try await later.logIn("nobody") }
+                    #expect(nobody == 3 * 19 * 1024)
+                    let me = Metadata.bearer(ada.accessToken)
+                    let wrong: [() async throws -> Void] = [
+                        { _ = try await later.logIn("ada", "wrong horse") },
+                        {
+                            _ = try await later.auth.changePassword(
+                                .with { ($0.password, $0.newPassword) = ("wrong horse", "battery staple") }, metadata: me)
+                        },
+                        { _ = try await later.auth.changeEmail(.with { $0.password = "wrong horse" }, metadata: me) },
+                        { _ = try await later.auth.deleteAccount(.with { $0.password = "wrong horse" }, metadata: me) },
+                    ]
+                    for call in wrong {
+                        let left = await nobody - work(call)
+                        #expect(0..<3 ~= left)
+                    }
+                }
             }
         }
 

@@ -46,6 +46,63 @@ import Testing
         #expect(0.2...5 ~= ratio)
     }
 
+    // Small, so that many can be tried: what matters is which of them is more.
+    private static func cost(_ kibibytes: UInt32, _ passes: UInt32, lanes: UInt32 = 1) -> HashCost {
+        var cost = HashCost()
+        (cost.kibibytes, cost.passes, cost.lanes) = (kibibytes, passes, lanes)
+        return cost
+    }
+
+    private static func hasher(_ cost: HashCost) -> PasswordHasher {
+        PasswordHasher(threads: 1, queueLimit: 4, cost: cost)
+    }
+
+    @Test(arguments: [
+        cost(64, 1), cost(256, 3), cost(1024, 2), cost(1024, 3), cost(2048, 1), cost(1000, 3), cost(1020, 3),
+        cost(512, 4, lanes: 4),
+    ])
+    func wrong_password__is_the_work_of_a_new_hash_whatever_was_cheaper_of_the_old_one(old: HashCost) async throws {
+        let new = Self.hasher(Self.cost(1024, 3))
+        let (right, wrong) = (try Password("correct horse"), try Password("wrong horse"))
+        let stored = try await Self.hasher(old).hash(right)
+        func work(_ password: Password, _ encoded: String?) async throws -> Int64 {
+            let before = (new.comparing, new.count)
+            #expect(try await new.matches(password, encoded) == (password == right && encoded != nil))
+            #expect(new.count == before.1 + 1)
+            return Int64(new.comparing - before.0)
+        }
+        let nobody = try await work(wrong, nil)
+        #expect(nobody == 1024 * 3)
+        // What argon2 can't do by itself: eight kibibytes in each pass.
+        let left = try await nobody - work(wrong, stored)
+        #expect(0..<(8 * 3) ~= left)
+        #expect(try await work(right, stored) == Int64(old.work))
+    }
+
+    @Test func outdated__is_what_was_cheaper_and_nothing_else() async throws {
+        let password = try Password("correct horse")
+        // Of two costs never each is outdated to the other, or two nodes would hash by turns.
+        let rising: [[HashCost]] = [
+            [Self.cost(64, 1)], [Self.cost(64, 2), Self.cost(128, 1), Self.cost(64, 2, lanes: 2)], [Self.cost(100, 2)],
+            [Self.cost(300, 1)],
+        ]
+        for (old, costs) in rising.enumerated() {
+            for cost in costs {
+                let hash = try await Self.hasher(cost).hash(password)
+                for (new, costs) in rising.enumerated() {
+                    for cost in costs { #expect(Self.hasher(cost).isOutdated(hash) == (old < new)) }
+                }
+            }
+        }
+    }
+
+    @Test func dearer_hash__is_compared_and_nothing_more() async throws {
+        let hasher = Self.hasher(Self.cost(64, 1))
+        let hash = try await Self.hasher(Self.cost(128, 2)).hash(Password("correct horse"))
+        #expect(try await !hasher.matches(Password("wrong horse"), hash))
+        #expect(hasher.comparing == 256)
+    }
+
     @Test func damaged_hash__is_an_error_and_not_a_mismatch() async throws {
         let hasher = PasswordHasher(threads: 1, queueLimit: 4)
         await #expect(throws: AuthError.hashingFailed) { try await hasher.matches(Password("12345678"), "damaged") }
