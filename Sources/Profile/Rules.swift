@@ -10,6 +10,8 @@ enum ProfileError: Error, Equatable {
     /// The profile has moved on from the version that the change was meant for.
     case outdated
     case outdatedSettings
+    /// The settings have never had the version since which they were asked for.
+    case aheadOfSettings(_ version: Int64)
     case noSuchAvatar
     /// More nicknames are like the query of a search than can be looked at in its time.
     case queryTooCommon

@@ -26,7 +26,11 @@ public struct SettingsHandler: Ringway_V1_SettingsService.SimpleServiceProtocol 
         if request.sinceVersion == 0, let cached = try await store.cachedSettings(of: caller.userID) {
             return try cached.answer(in: context)
         }
-        return try await store.settings(of: caller.userID).value.message(since: request.sinceVersion)
+        var settings = try await store.settings(of: caller.userID).value
+        // The version may come from a node that changed them, of which this one's cache is still to hear.
+        if request.sinceVersion > settings.version { settings = try await store.newestSettings(of: caller.userID) }
+        guard request.sinceVersion <= settings.version else { throw ProfileError.aheadOfSettings(settings.version) }
+        return settings.message(since: request.sinceVersion)
     }
 
     public func updateSettings(

@@ -25,6 +25,11 @@ struct SettingsStore: Sendable {
         return try await stored(of: [user])[user]?.value.whole ?? StoredSettings.untouched.get()
     }
 
+    /// As the database has them, whatever is cached.
+    func newestSettings(of user: Int64) async throws -> UserSettings {
+        try await load(of: [user])[user] ?? UserSettings()
+    }
+
     /// Of those users who have chosen something.
     private func chosen(by users: [Int64]) async throws -> [Int64: UserSettings] {
         guard cache.isOn else { return try await load(of: users) }

@@ -83,6 +83,33 @@ import Testing
         }
     }
 
+    /// A node that is still to hear of a change knows an older version than the device that made it elsewhere.
+    @Test func device__that_is_ahead_of_a_nodes_cache_alone_is_given_what_it_asks_for() async throws {
+        try await TestDatabase.with { database in
+            let ada = try await database.makeUser("ada")
+            let cache = Cache.inMemory(kinds: profileCacheKinds)
+            cache.beginsToHear()
+            let elsewhere = SettingsStore(postgres: database.client)
+            try await withServer(of: { client in
+                [SettingsHandler(postgres: database.client, relations: Relations(client: client), cache: cache)]
+            }) { client in
+                let settings = Ringway_V1_SettingsService.Client(wrapping: client)
+                func since(_ version: Int64) async throws -> Ringway_V1_Settings {
+                    try await settings.getSettings(.with { $0.sinceVersion = version }, metadata: .bearer(ada))
+                }
+                #expect(try await since(0).version == 1)
+                for version in Int64(2)...3 {
+                    let kind: Ringway_V1_Audience.Kind = version == 2 ? .nobody : .friends
+                    _ = try await elsewhere.update(SettingsChange(.with { $0.privacy.find.kind = kind }), of: ada)
+                }
+                #expect(try await since(0).version == 1)
+                #expect(try await since(2).privacy.find.kind == .friends)
+                #expect(try await !since(3).hasPrivacy)
+                #expect(await status { _ = try await since(4) }?.code == .outOfRange)
+            }
+        }
+    }
+
     @Test(arguments: Place.allCases) func users_who_come_and_go_are_seen_to(place: Place) async throws {
         try await withNodes(place) { one, other, database, _ in
             let ada = try await database.makeUser("ada")

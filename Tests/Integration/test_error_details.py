@@ -21,6 +21,7 @@ FAULTS = [
     ("FriendshipService/BlockUser", "POST /v1/blocks", {"userId": "{me}"}, "user_id"),
     ("FriendshipService/CreateFriendGroup", "POST /v1/friend-groups", {"name": "taken"}, "name"),
     ("FriendshipService/ListRelationChanges", "GET /v1/relation-changes?since=9000", {"sinceVersion": "9000"}, "since_version"),
+    ("SettingsService/GetSettings", "GET /v1/settings?since=9000", {"sinceVersion": "9000"}, "since_version"),
     ("InboxService/ReadInbox", "GET /v1/inbox?since=9000", {"since": "9000"}, "since"),
     ("ProfileService/UpdateMyProfile", "PATCH /v1/profiles/me", {"region": "x", "expectedVersion": "9"}, "expected_version"),
     ("SettingsService/UpdateSettings", "PATCH /v1/settings",

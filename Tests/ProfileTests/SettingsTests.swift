@@ -61,6 +61,27 @@ import Testing
         }
     }
 
+    @Test func device__that_is_ahead_is_told_so() async throws {
+        try await withHouse { house in
+            func since(_ version: Int64) async -> RPCError? {
+                await status {
+                    _ = try await house.settings.getSettings(
+                        .with { $0.sinceVersion = version }, metadata: .bearer(house.ada))
+                }
+            }
+            // Also of settings that nobody has ever changed.
+            for newest in Int64(1)...3 {
+                #expect(await since(newest) == nil)
+                for ahead in [newest + 1, .max] {
+                    let error = await since(ahead)
+                    #expect(error?.code == .outOfRange)
+                    #expect(error?.message == "since_version is ahead of the newest, \(newest)")
+                }
+                try await house.setPrivacy(of: house.ada) { $0.find.kind = newest % 2 == 0 ? .everyone : .nobody }
+            }
+        }
+    }
+
     @Test func update__to_what_is_already_so_changes_nothing() async throws {
         try await withHouse { house in
             let same = try await house.settings.updateSettings(

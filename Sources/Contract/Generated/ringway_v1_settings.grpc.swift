@@ -98,7 +98,7 @@ extension Ringway_V1_SettingsService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's settings, or only what changed since a version.
+        /// > The caller's settings, or only what changed since a version. OUT_OF_RANGE: since_version is ahead of the newest.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Ringway_V1_GetSettingsRequest` messages.
@@ -168,7 +168,7 @@ extension Ringway_V1_SettingsService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's settings, or only what changed since a version.
+        /// > The caller's settings, or only what changed since a version. OUT_OF_RANGE: since_version is ahead of the newest.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetSettingsRequest` message.
@@ -236,7 +236,7 @@ extension Ringway_V1_SettingsService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's settings, or only what changed since a version.
+        /// > The caller's settings, or only what changed since a version. OUT_OF_RANGE: since_version is ahead of the newest.
         ///
         /// - Parameters:
         ///   - request: A `Ringway_V1_GetSettingsRequest` message.
@@ -428,7 +428,7 @@ extension Ringway_V1_SettingsService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's settings, or only what changed since a version.
+        /// > The caller's settings, or only what changed since a version. OUT_OF_RANGE: since_version is ahead of the newest.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetSettingsRequest` message.
@@ -521,7 +521,7 @@ extension Ringway_V1_SettingsService {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The caller's settings, or only what changed since a version.
+        /// > The caller's settings, or only what changed since a version. OUT_OF_RANGE: since_version is ahead of the newest.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Ringway_V1_GetSettingsRequest` message.
@@ -631,7 +631,7 @@ extension Ringway_V1_SettingsService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The caller's settings, or only what changed since a version.
+    /// > The caller's settings, or only what changed since a version. OUT_OF_RANGE: since_version is ahead of the newest.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Ringway_V1_GetSettingsRequest` message.
@@ -725,7 +725,7 @@ extension Ringway_V1_SettingsService.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The caller's settings, or only what changed since a version.
+    /// > The caller's settings, or only what changed since a version. OUT_OF_RANGE: since_version is ahead of the newest.
     ///
     /// - Parameters:
     ///   - message: request message to send.
