@@ -10,7 +10,10 @@ func authRoutes(_ auth: some Ringway_V1_AuthService.ClientProtocol) -> [Route] {
         Route(.post, "/v1/auth/logout") { try await auth.logOut($0, metadata: $1, options: $2) },
         Route(.post, "/v1/auth/logout-others") { try await auth.logOutOthers($0, metadata: $1, options: $2) },
         Route(.post, "/v1/auth/password") { try await auth.changePassword($0, metadata: $1, options: $2) },
-        Route(.get, "/.well-known/jwks.json") { try await auth.listKeys($0, metadata: $1, options: $2) },
+        // Less than the shortest delay of a rotation: who keeps it has a new key before that signs.
+        Route(.get, "/.well-known/jwks.json", caching: "public, max-age=30") {
+            try await auth.listKeys($0, metadata: $1, options: $2)
+        },
     ] + deviceRoutes(auth) + accountRoutes(auth)
 }
 

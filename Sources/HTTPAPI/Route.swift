@@ -33,9 +33,12 @@ final class Route: Sendable {
     let summary: RouteSummary?
 
     /// A message as JSON, both ways.
+    ///
+    /// - Parameter caching: the answer's Cache-Control; nil: nobody keeps it.
     init<Request: Message, Reply: Message>(
         _ method: HTTPRequest.Method,
         _ path: StaticString,
+        caching: String? = nil,
         fill: @escaping @Sendable (inout Request, Parameters) throws -> Void = { _, _ in },
         call: @escaping @Sendable (Request, Metadata, CallOptions) async throws -> Reply
     ) {
@@ -48,7 +51,9 @@ final class Route: Sendable {
             var request = takesBody ? try Request(body) : Request()
             try fill(&request, parameters)
             let json = try await JSONAnswer.json { try await call(request, metadata, options) }
-            return Answer(body: ByteBuffer(bytes: json))
+            var answer = Answer(body: ByteBuffer(bytes: json))
+            answer.headers[.cacheControl] = caching
+            return answer
         }
     }
 

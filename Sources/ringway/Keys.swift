@@ -15,8 +15,9 @@ struct Keys: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make a new key, publish it, and let it sign after a while; no node restarts.",
             discussion: """
-                The new key stands in /.well-known/jwks.json within the nodes' maintenance interval and signs after the \
-                delay. The old one is kept until its last token has expired; the next rotation removes it.
+                The new key stands in /.well-known/jwks.json within the nodes' maintenance interval, which readers may keep \
+                for 30 s, and signs after the delay. The old one is kept until its last token has expired; the next rotation \
+                removes it.
                 """)
 
         @Option(help: "Seconds from now until the new key signs; nodes and readers of the key set need them.")
@@ -69,8 +70,9 @@ struct Keys: AsyncParsableCommand {
             abstract: "Take back a key that may be in wrong hands: every token that it has signed is refused at once.",
             discussion: """
                 On every node, within a second: its access tokens are refused, its sockets close with 4501, and the key is \
-                gone from /.well-known/jwks.json. Clients get new tokens with their refresh tokens, which no key signs. If \
-                it was the key that signs, the next one signs from now on: of those that wait the first, or a new one.
+                gone from /.well-known/jwks.json, which others may keep for 30 s. Clients get new tokens with their refresh \
+                tokens, which no key signs. If it was the key that signs, the next one signs from now on: of those that wait \
+                the first, or a new one.
 
                 Who may have read the database may have all keys: revoke each that ringway keys list shows. One whose id \
                 begins with a dash, which no new one does, stands behind --: ringway keys revoke --yes -- -ID.

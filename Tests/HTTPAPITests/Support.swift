@@ -50,6 +50,7 @@ final class Recorder: RegistrableRPCService {
         serve(Ringway_V1_LogInRequest.self, tokens, Auth.LogIn.descriptor, &router)
         serve(Ringway_V1_RefreshRequest.self, tokens, Auth.Refresh.descriptor, &router)
         serve(Ringway_V1_LogOutRequest.self, Ringway_V1_LogOutResponse(), Auth.LogOut.descriptor, &router)
+        serve(Ringway_V1_ListKeysRequest.self, Ringway_V1_ListKeysResponse(), Auth.ListKeys.descriptor, &router)
 
         typealias Profiles = Ringway_V1_ProfileService.Method
         let profile = Ringway_V1_Profile.with { $0.userID = 1 }

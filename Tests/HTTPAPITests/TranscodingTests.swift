@@ -1,6 +1,7 @@
 // From a route to the call of the contract, and from its answer to JSON.
 import Contract
 import Foundation
+import GRPCCore
 import HTTPTypes
 import NIOCore
 import SwiftProtobuf
@@ -64,6 +65,7 @@ import Testing
         ("POST", "/v1/auth/login", "LogIn"),
         ("POST", "/v1/auth/refresh", "Refresh"),
         ("POST", "/v1/auth/logout", "LogOut"),
+        ("GET", "/.well-known/jwks.json", "ListKeys"),
         ("GET", "/v1/profiles/me", "GetMyProfile"),
         ("PATCH", "/v1/profiles/me", "UpdateMyProfile"),
         ("GET", "/v1/profiles/12", "GetProfile"),
@@ -153,6 +155,22 @@ import Testing
                 #expect(answer.headers[.cacheControl] == "no-store")
                 #expect(answer.headers[.xContentTypeOptions] == "nosniff")
             }
+        }
+    }
+
+    @Test func keys_areKeptForHalfAMinuteAndTheirRefusalsAreNot() async throws {
+        let keys = "/.well-known/jwks.json"
+        try await withAPI(Recorder()) { client in
+            for method in [HTTPRequest.Method.get, .head] {
+                let answer = try await client.execute(uri: keys, method: method)
+                #expect(answer.status == .ok)
+                #expect(answer.headers[.cacheControl] == "public, max-age=30")
+            }
+        }
+        try await withAPI(Recorder { throw RPCError(code: .unavailable, message: "") }) { client in
+            let refused = try await client.execute(uri: keys, method: .get)
+            #expect(refused.status == .serviceUnavailable)
+            #expect(refused.headers[.cacheControl] == "no-store")
         }
     }
 
