@@ -324,7 +324,8 @@ struct ServeSettings {
         var friendship = FriendshipSettings()
         let counts = 0...1_000_000
         friendship.friendsMax = try settings.int("friends-max", in: counts)
-        friendship.groupsMax = try settings.int("friend-groups-max", in: 0...1000)
+        // All of them are in one event and one answer, which with the longest names has to fit a socket's frame.
+        friendship.groupsMax = try settings.int("friend-groups-max", in: 0...300)
         friendship.requestsMax = try settings.int("friend-requests-max", in: counts)
         friendship.blocksMax = try settings.int("blocks-max", in: counts)
         friendship.requestLifetime = .seconds(86_400 * (try settings.int("friend-request-days", in: 1...3650)))
