@@ -15,7 +15,7 @@ public enum InboxRules {
     public static let readLimitDefault = 100
     public static let readLimitMax = 1000
     /// Of the payloads of a page. As JSON they may be six times that: a control character is six bytes there.
-    public static let pageBytesMax = 1 << 20
+    public static let pageBytesMax = 256 << 10
 
     public enum SendDefect: Error, Sendable {
         case clientID

@@ -14,7 +14,7 @@ from wire import Account, Api, Socket
 EVENTS = 400
 TEXT_BYTES = 16 * 1024
 # A page's payloads, and what a frame of a reply may be.
-PAGE_BYTES, REPLY_BYTES = 1 << 20, 120 * 1024
+PAGE_BYTES, REPLY_BYTES = 256 << 10, 120 * 1024
 # In JSON a control character is six bytes; the rest is what stands around the texts.
 JSON_BYTES = 6 * PAGE_BYTES + 64 * 1024
 # A library takes no more of a message unless it is told to.

@@ -43,7 +43,7 @@ public nonisolated struct Ringway_V1_ReadInboxResponse: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Without gaps: the first follows since. Fewer than limit, but one at least, where more of them would be above 1 MiB as
+  /// Without gaps: the first follows since. Fewer than limit, but one at least, where more of them would be above 256 KiB as
   /// the log keeps them.
   public var events: [Ringway_V1_Event] = []
 
