@@ -64,7 +64,7 @@ extension SessionHost {
         // at or below the head.
         enter(connection, user: caller.userID)
         // From now on this session hears of its device's end. That it has not come before is not asked of a memory.
-        guard try await environment.services.endedDevices([caller]).isEmpty else {
+        guard try await isLoggedIn(caller) else {
             throw RPCError(code: .unauthenticated, message: "the device has ended")
         }
         guard let head = try await environment.reader.head(of: caller.userID) else {

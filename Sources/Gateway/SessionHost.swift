@@ -43,6 +43,9 @@ actor SessionHost: ReactorHandler {
     var lostHints = 0
     private var lostEnds = 0
     private var isEnding = false
+    /// Devices to be asked about next, and who wants to know.
+    private var questions: [Caller: [CheckedContinuation<Bool, any Error>]] = [:]
+    private var isAsking = false
     /// Keys of which no token counts any more.
     private(set) var revokedKeys: Set<String> = []
     /// Of all tokens so far, so that sessions share the text.
@@ -161,6 +164,31 @@ actor SessionHost: ReactorHandler {
             }
             for device in ended ?? [] { end(device.deviceID, of: device.userID) }
         }
+    }
+
+    /// Whether a device is, by what the database says from now on. While one question is under way, those who come gather,
+    /// and theirs is the next: a crowd of sessions that begin takes few.
+    func isLoggedIn(_ device: Caller) async throws -> Bool {
+        try await withCheckedThrowingContinuation { answer in
+            questions[device, default: []].append(answer)
+            guard !isAsking else { return }
+            isAsking = true
+            Task { await ask() }
+        }
+    }
+
+    private func ask() async {
+        while !questions.isEmpty {
+            let asked = questions.prefix(1000)
+            for (device, _) in asked { questions[device] = nil }
+            do {
+                let ended = Set(try await environment.services.endedDevices(asked.map(\.key)))
+                for (device, answers) in asked { for answer in answers { answer.resume(returning: !ended.contains(device)) } }
+            } catch {
+                for (_, answers) in asked { for answer in answers { answer.resume(throwing: error) } }
+            }
+        }
+        isAsking = false
     }
 
     /// Tries until it succeeds. Nil: it need not any more, or the node ends.
